@@ -1,0 +1,147 @@
+"""What the gateway and a worker say to each other: plain records, no torch.
+
+Positions are `int` samples at 16 kHz on the channel's sample clock; PCM is mono s16le at 16 kHz.
+A *stream* is one channel of one session. An *utterance* is one segment of speech in it; the worker
+keeps state for open utterances only, and that state is a cache: whatever a worker lacks it reports as
+`JobError(code="missing_audio")`, and the gateway sends the segment's PCM again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+SAMPLE_RATE = 16_000
+FRAME_SAMPLES = 320  # one encoder frame: two mel frames of 160 samples, 20 ms
+BLOCK_SAMPLES = 8_000  # encoder blocks end at multiples of this on the sample clock, 0.5 s
+
+JobKind = Literal["interim", "final"]
+ErrorCode = Literal["missing_audio", "bad_job", "out_of_memory", "internal"]
+
+
+class StreamSpec(msgspec.Struct, frozen=True):
+    """What a stream wants from the model; constant while the stream is open."""
+
+    language: str | None = None
+    """ISO 639-1, or None: English-only models ignore it, multilingual ones detect it."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One decode that should run: `prefix` binds the first tokens of the answer."""
+
+    stream: str
+    utterance: int
+    revision: int
+    kind: JobKind
+    start_sample: int
+    """First sample of the segment; a multiple of FRAME_SAMPLES."""
+    until_sample: int
+    """The segment's audio up to here (exclusive) is decoded."""
+    prefix: tuple[int, ...] = ()
+    """Token ids the hypothesis must begin with: the stable words (interims), the words already sent (append_only finals)."""
+
+
+class HypothesisWord(msgspec.Struct, frozen=True):
+    text: str
+    """As shown, with its punctuation and without surrounding space."""
+    start_sample: int
+    end_sample: int
+    confidence: float
+    """Mean probability of its tokens, 0 to 1."""
+    tokens: tuple[int, ...]
+    glued: bool = False
+    """True where no space stands before it (languages without spaces, parts of one word)."""
+
+
+class Sound(msgspec.Struct, frozen=True):
+    """A non-speech annotation that the model wrote, such as "(laughs)", taken out of the words."""
+
+    label: str
+    start_sample: int
+    end_sample: int
+
+
+class Hypothesis(msgspec.Struct, frozen=True):
+    stream: str
+    utterance: int
+    revision: int
+    final: bool
+    decoded_until: int
+    words: tuple[HypothesisWord, ...]
+    sounds: tuple[Sound, ...] = ()
+    language: str | None = None
+    fallback: bool = False
+    """True where a guard tripped and the text comes from the full window with temperature fallback."""
+
+
+class JobError(msgspec.Struct, frozen=True):
+    """One job failed; the others of its batch did not."""
+
+    stream: str
+    utterance: int
+    revision: int
+    code: ErrorCode
+    message: str
+
+
+class StepStats(msgspec.Struct, frozen=True):
+    """What one step cost; sums over its jobs."""
+
+    jobs: int = 0
+    encoder_frames: int = 0
+    """Frames put through the encoder's layers (20 ms each)."""
+    encoder_frames_final: int = 0
+    """The part of `encoder_frames` spent in the finals' passes."""
+    decoder_calls: int = 0
+    """Forward passes of the decoder, counted per stream that took part."""
+    decoder_passes: int = 0
+    """Forward passes of the decoder, counted once per batch."""
+    seconds: float = 0.0
+
+
+class StepResult(msgspec.Struct, frozen=True):
+    hypotheses: tuple[Hypothesis, ...] = ()
+    errors: tuple[JobError, ...] = ()
+    stats: StepStats = StepStats()
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    model: str
+    device: str
+    dtype: str
+    max_batch: int = 64
+    languages: tuple[str, ...] = ("en",)
+
+
+class WorkerLost(Exception):
+    """The worker died or hung while it held this step; its state is gone, the step may be tried again."""
+
+
+class Engine(Protocol):
+    """A worker, seen from the gateway. Calls keep their order; `append`, `discard` and `close` return at once.
+
+    One step runs at a time: call `step` again when the last one is done. `generation` grows by one each time
+    the worker was restarted; all state of the older generation is gone.
+    """
+
+    generation: int
+
+    async def start(self) -> EngineInfo: ...
+
+    def open(self, stream: str, spec: StreamSpec) -> None: ...
+
+    def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
+        """Adds audio to an utterance; the first append fixes the segment's start. Audio it already has is ignored."""
+
+    async def step(self, jobs: Sequence[Job]) -> StepResult:
+        """Runs the jobs as one batch. Raises WorkerLost."""
+
+    def discard(self, stream: str, utterance: int) -> None:
+        """Frees what is kept for one utterance."""
+
+    def close(self, stream: str) -> None: ...
+
+    async def stop(self) -> None: ...

@@ -1,0 +1,228 @@
+"""The native protocol, version 1: every message as a typed record. `docs/protocol.md` is its reader's side.
+
+`sample` fields count samples per channel at the rate that the client declared, from the session's begin.
+`_ms` fields are milliseconds on the same clock. Clients ignore unknown fields and unknown server messages;
+the server refuses unknown fields of client messages, so that a misspelt option is never silently dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Encoding = Literal["s16le", "f32le", "mulaw", "alaw"]
+SampleRate = Literal[8000, 16000, 24000, 44100, 48000]
+InterimPolicy = Literal["stable", "append_only", "off"]
+WordState = Literal["tentative", "stable", "final"]
+EndpointRule = Literal["silence", "max_length", "finalize", "stop", "gap"]
+Detector = Literal["cascade", "silero", "webrtc"]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+LoadLevel = Literal["normal", "slow_interims", "finals_only", "refusing"]
+
+PROTOCOL_VERSION = 1
+SUBPROTOCOLS = ("tympan.v1.msgpack", "tympan.v1.json")
+
+
+class _Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
+    pass
+
+
+class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class AudioFormat(_Settings):
+    encoding: Encoding = "s16le"
+    sample_rate: SampleRate = 16000
+    channels: Annotated[int, Meta(ge=1, le=2)] = 1
+    """Interleaved when 2."""
+    labels: list[Label] | None = None
+    """One per channel, for example ["agent", "customer"]."""
+
+
+class Endpointing(_Settings):
+    detector: Detector = "cascade"
+    threshold: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.5
+    min_speech_ms: Annotated[int, Meta(ge=0, le=2000)] = 96
+    min_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 800
+    """Trailing silence that ends an utterance."""
+    max_utterance_ms: Annotated[int, Meta(ge=2000, le=29000)] = 28000
+    """A longer one is split at its quietest point."""
+    no_speech_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 0
+    """Say so with an event after this long without speech; 0 is never."""
+    pre_roll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
+    pad_ms: Annotated[int, Meta(ge=0, le=2000)] = 400
+    """Audio kept after the last speech; at most `min_silence_ms`."""
+
+
+class Task(_Settings):
+    name: Literal["transcribe", "translate"] = "transcribe"
+    language: Annotated[str, Meta(pattern="^[a-z]{2,3}$")] | None = None
+
+
+class Start(_Client, tag="start"):
+    audio: AudioFormat = AudioFormat()
+    task: Task = Task()
+    interim: InterimPolicy = "stable"
+    endpointing: Endpointing = Endpointing()
+    events: bool = True
+
+
+class Audio(_Client, tag="audio"):
+    first_sample: Annotated[int, Meta(ge=0)]
+    data: bytes
+    """In JSON base64; a binary message in JSON mode is audio that continues the clock."""
+
+
+class Marker(_Client, tag="marker"):
+    id: Annotated[str, Meta(max_length=128)]
+
+
+class Finalize(_Client, tag="finalize"):
+    """End the open utterance of every channel now."""
+
+
+class Configure(_Client, tag="configure"):
+    """What is None stays as it is. Endpointing applies from the next sample on."""
+
+    interim: InterimPolicy | None = None
+    endpointing: Endpointing | None = None
+    events: bool | None = None
+
+
+class Stop(_Client, tag="stop"):
+    """No more audio: finals, then `summary`, then close code 1000."""
+
+
+ClientMessage = Start | Audio | Marker | Finalize | Configure | Stop
+
+
+class _Server(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
+    seq: int = -1
+    """1, 2, 3 ... in the session; set when the message is put into the event log."""
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    device: str
+    dtype: str
+
+
+class Ready(_Server, tag="ready"):
+    session: str
+    protocol: int = PROTOCOL_VERSION
+    next_sample: int = 0
+    """The sample that the server expects next."""
+    model: ModelInfo
+    audio: AudioFormat
+    interim: InterimPolicy
+    endpointing: Endpointing
+    max_message_bytes: int
+
+
+class Ack(_Server, tag="ack"):
+    sample: int
+    """First sample not yet durable: the client may forget what is before it."""
+
+
+class Speech(_Server, tag="speech"):
+    channel: int
+    state: Literal["started", "ended"]
+    utterance: int
+    at_ms: int
+    rule: EndpointRule | None = None
+    """With `ended`: what ended it."""
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: int
+    """Unique in the session. A stable word keeps its id; a tentative one keeps it while its text stays."""
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+    state: WordState
+    glued: bool = False
+
+
+class Transcript(_Server, tag="transcript"):
+    utterance: int
+    channel: int
+    revision: int
+    from_word: int
+    """Words of the utterance from this index on are replaced by `words`."""
+    words: list[Word]
+    final: bool = False
+    text: str | None = None
+    """The whole utterance; with finals."""
+    corrected: int = 0
+    """With finals: stable words whose text (beyond case and punctuation) this final changed."""
+    decoded_until_ms: int = 0
+    lag_ms: int = 0
+    """Newest received audio minus newest decoded audio."""
+    language: str | None = None
+
+
+class Event(_Server, tag="event"):
+    label: str
+    channel: int
+    start_ms: int
+    end_ms: int | None = None
+    score: float | None = None
+    phase: Literal["start", "update", "end", "instant"] = "instant"
+    source: Literal["tagger", "tones", "description", "endpointing"] = "tagger"
+
+
+class MarkerEcho(_Server, tag="marker"):
+    id: str
+    sample: int
+    """All audio before this sample is decoded."""
+
+
+class Gap(_Server, tag="gap"):
+    from_sample: int
+    to_sample: int
+    reason: Literal["client", "overflow", "lost"]
+    channel: int | None = None
+    """None: all channels."""
+
+
+class Load(_Server, tag="load"):
+    level: LoadLevel
+    lag_ms: int
+    interim_ms: int
+    """How often interims come now."""
+    durable: bool = True
+
+
+class GoAway(_Server, tag="goaway"):
+    deadline_ms: int
+    """Milliseconds from now after which the server closes the connection."""
+    reason: str = "drain"
+
+
+class Error(_Server, tag="error"):
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after_ms: int | None = None
+    fatal: bool = True
+    """False: the session goes on."""
+
+
+class Summary(_Server, tag="summary"):
+    audio_ms: int
+    speech_ms: int
+    utterances: int
+    words: int
+    corrected: int = 0
+    gaps: int = 0
+    encoder_frames: int = 0
+    decoder_calls: int = 0
+
+
+ServerMessage = (
+    Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
+)
