@@ -22,6 +22,8 @@ Label = Annotated[str, Meta(min_length=1, max_length=64)]
 LoadLevel = Literal["normal", "slow_interims", "finals_only", "refusing"]
 
 PROTOCOL_VERSION = 1
+MAX_SAMPLE = 2**48
+"""Highest position that a message may name: 186 years at 48 kHz, and exact in every JSON reader's numbers."""
 SUBPROTOCOLS = ("tympan.v1.msgpack", "tympan.v1.json")
 
 
@@ -33,16 +35,16 @@ class _Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     pass
 
 
-class AudioFormat(_Settings):
+class AudioFormat(_Settings, frozen=True, kw_only=True):
     encoding: Encoding = "s16le"
     sample_rate: SampleRate = 16000
     channels: Annotated[int, Meta(ge=1, le=2)] = 1
     """Interleaved when 2."""
-    labels: list[Label] | None = None
+    labels: Annotated[list[Label], Meta(min_length=1, max_length=2)] | None = None
     """One per channel, for example ["agent", "customer"]."""
 
 
-class Endpointing(_Settings):
+class Endpointing(_Settings, frozen=True, kw_only=True):
     detector: Detector = "cascade"
     threshold: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.5
     min_speech_ms: Annotated[int, Meta(ge=0, le=2000)] = 96
@@ -57,12 +59,12 @@ class Endpointing(_Settings):
     """Audio kept after the last speech; at most `min_silence_ms`."""
 
 
-class Task(_Settings):
+class Task(_Settings, frozen=True, kw_only=True):
     name: Literal["transcribe", "translate"] = "transcribe"
     language: Annotated[str, Meta(pattern="^[a-z]{2,3}$")] | None = None
 
 
-class Start(_Client, tag="start"):
+class Start(_Client, tag="start", frozen=True, kw_only=True):
     audio: AudioFormat = AudioFormat()
     task: Task = Task()
     interim: InterimPolicy = "stable"
@@ -70,21 +72,21 @@ class Start(_Client, tag="start"):
     events: bool = True
 
 
-class Audio(_Client, tag="audio"):
-    first_sample: Annotated[int, Meta(ge=0)]
+class Audio(_Client, tag="audio", frozen=True, kw_only=True):
+    first_sample: Annotated[int, Meta(ge=0, le=MAX_SAMPLE)]
     data: bytes
-    """In JSON base64; a binary message in JSON mode is audio that continues the clock."""
+    """Whole sample frames in the declared encoding; in JSON base64. Empty audio is ignored."""
 
 
-class Marker(_Client, tag="marker"):
+class Marker(_Client, tag="marker", frozen=True, kw_only=True):
     id: Annotated[str, Meta(max_length=128)]
 
 
-class Finalize(_Client, tag="finalize"):
+class Finalize(_Client, tag="finalize", frozen=True, kw_only=True):
     """End the open utterance of every channel now."""
 
 
-class Configure(_Client, tag="configure"):
+class Configure(_Client, tag="configure", frozen=True, kw_only=True):
     """What is None stays as it is. Endpointing applies from the next sample on."""
 
     interim: InterimPolicy | None = None
@@ -92,11 +94,17 @@ class Configure(_Client, tag="configure"):
     events: bool | None = None
 
 
-class Stop(_Client, tag="stop"):
+class Stop(_Client, tag="stop", frozen=True, kw_only=True):
     """No more audio: finals, then `summary`, then close code 1000."""
 
 
 ClientMessage = Start | Audio | Marker | Finalize | Configure | Stop
+
+
+class RawAudio(msgspec.Struct, frozen=True):
+    """A binary message on a JSON connection: audio that continues the clock. Never on the wire as a record."""
+
+    data: bytes
 
 
 class _Server(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
@@ -110,7 +118,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
 
 
-class Ready(_Server, tag="ready"):
+class Ready(_Server, tag="ready", kw_only=True):
     session: str
     protocol: int = PROTOCOL_VERSION
     next_sample: int = 0
@@ -122,12 +130,12 @@ class Ready(_Server, tag="ready"):
     max_message_bytes: int
 
 
-class Ack(_Server, tag="ack"):
+class Ack(_Server, tag="ack", kw_only=True):
     sample: int
     """First sample not yet durable: the client may forget what is before it."""
 
 
-class Speech(_Server, tag="speech"):
+class Speech(_Server, tag="speech", kw_only=True):
     channel: int
     state: Literal["started", "ended"]
     utterance: int
@@ -147,7 +155,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     glued: bool = False
 
 
-class Transcript(_Server, tag="transcript"):
+class Transcript(_Server, tag="transcript", kw_only=True):
     utterance: int
     channel: int
     revision: int
@@ -165,7 +173,7 @@ class Transcript(_Server, tag="transcript"):
     language: str | None = None
 
 
-class Event(_Server, tag="event"):
+class Event(_Server, tag="event", kw_only=True):
     label: str
     channel: int
     start_ms: int
@@ -175,13 +183,13 @@ class Event(_Server, tag="event"):
     source: Literal["tagger", "tones", "description", "endpointing"] = "tagger"
 
 
-class MarkerEcho(_Server, tag="marker"):
+class MarkerEcho(_Server, tag="marker", kw_only=True):
     id: str
     sample: int
     """All audio before this sample is decoded."""
 
 
-class Gap(_Server, tag="gap"):
+class Gap(_Server, tag="gap", kw_only=True):
     from_sample: int
     to_sample: int
     reason: Literal["client", "overflow", "lost"]
@@ -189,7 +197,7 @@ class Gap(_Server, tag="gap"):
     """None: all channels."""
 
 
-class Load(_Server, tag="load"):
+class Load(_Server, tag="load", kw_only=True):
     level: LoadLevel
     lag_ms: int
     interim_ms: int
@@ -197,13 +205,13 @@ class Load(_Server, tag="load"):
     durable: bool = True
 
 
-class GoAway(_Server, tag="goaway"):
+class GoAway(_Server, tag="goaway", kw_only=True):
     deadline_ms: int
     """Milliseconds from now after which the server closes the connection."""
     reason: str = "drain"
 
 
-class Error(_Server, tag="error"):
+class Error(_Server, tag="error", kw_only=True):
     code: str
     message: str
     retryable: bool = False
@@ -212,7 +220,7 @@ class Error(_Server, tag="error"):
     """False: the session goes on."""
 
 
-class Summary(_Server, tag="summary"):
+class Summary(_Server, tag="summary", kw_only=True):
     audio_ms: int
     speech_ms: int
     utterances: int
