@@ -54,7 +54,7 @@ CLIPS = (
     Clip(
         "demo.flac",
         (
-            Part("Hello, and welcome to live captions."),
+            Part("Hello, and welcome to this demonstration."),
             Part("Every word you hear is on its way to becoming a caption."),
             Part("At first a word is only a guess, and it is shown in a lighter tone.", pause_s=0.9),
             Part("A moment later it settles, and it stays."),
