@@ -231,6 +231,4 @@ class Summary(_Server, tag="summary", kw_only=True):
     decoder_calls: int = 0
 
 
-ServerMessage = (
-    Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
-)
+ServerMessage = Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
