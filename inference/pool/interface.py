@@ -41,7 +41,8 @@ class Job(msgspec.Struct, frozen=True):
     until_sample: int
     """The segment's audio up to here (exclusive) is decoded."""
     prefix: tuple[int, ...] = ()
-    """Token ids the hypothesis must begin with: the stable words (interims), the words already sent (append_only finals)."""
+    """Token ids the hypothesis must begin with: the stable words (interims), the words already sent (append_only
+    finals)."""
 
 
 class HypothesisWord(msgspec.Struct, frozen=True):
@@ -116,20 +117,36 @@ class EngineInfo(msgspec.Struct, frozen=True):
     languages: tuple[str, ...] = ("en",)
 
 
-class WorkerLost(Exception):
+class WorkerLost(Exception):  # noqa: N818
     """The worker died or hung while it held this step; its state is gone, the step may be tried again."""
+
+
+class EngineStartError(Exception):
+    """No worker could be started; the message is one sentence for people, with the remedy where there is one."""
 
 
 class Engine(Protocol):
     """A worker, seen from the gateway. Calls keep their order; `append`, `discard` and `close` return at once.
 
     One step runs at a time: call `step` again when the last one is done. `generation` grows by one each time
-    the worker was restarted; all state of the older generation is gone.
+    the worker was restarted; all state of the older generation is gone. While no worker is up, `open`, `append`,
+    `discard` and `close` do nothing and `step` raises WorkerLost.
     """
 
     generation: int
 
-    async def start(self) -> EngineInfo: ...
+    @property
+    def outbound_bytes(self) -> int:
+        """What waits to be sent to the worker."""
+
+    async def start(self) -> EngineInfo:
+        """Raises EngineStartError."""
+
+    async def wait_ready(self) -> None:
+        """Returns when a worker is up. Raises EngineStartError once no more restarts will be tried."""
+
+    async def wait_writable(self) -> None:
+        """Returns when `outbound_bytes` is below the engine's high-water mark, or no worker is up."""
 
     def open(self, stream: str, spec: StreamSpec) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Which job runs next (`policy`, pure) and how it runs (`dispatcher`)."""

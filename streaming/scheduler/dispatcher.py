@@ -1,0 +1,376 @@
+"""Runs jobs on an engine, one step at a time, and keeps the worker's state complete. I/O shell of `policy`.
+
+The order of calls, for ever: wait until a worker is up and the policy has a batch; give the worker what it lacks
+of the batch's utterances; bind each job's prefix; run the step; tell the listeners. What the worker holds is a
+cache: each utterance is tagged with the worker generation that has its audio, and where that is not the present
+one, the session's PCM is sent again before the utterance's next job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from inference.pool.interface import (
+    Engine,
+    EngineInfo,
+    EngineStartError,
+    ErrorCode,
+    Hypothesis,
+    Job,
+    JobError,
+    StepResult,
+    StepStats,
+    StreamSpec,
+    WorkerLost,
+)
+from streaming.scheduler.listener import Listener, StreamClosedError
+from streaming.scheduler.policy import Policy, Ticket
+from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, percentiles, split_cost
+
+log = logging.getLogger(__name__)
+
+MAX_OUTBOUND_BYTES = 32 << 20  # about 17 minutes of audio; what lies beyond is sent when its job runs
+_INCOMPLETE = -1  # no worker generation: the utterance must be sent again
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    name: str
+    spec: StreamSpec
+    listener: Listener
+    generation: int
+    """The worker generation in which the stream is open."""
+    utterances: dict[int, int] = field(default_factory=dict)
+    """Utterance -> the worker generation that has all its audio."""
+    share: Share = field(default_factory=Share)
+
+
+class Dispatcher:
+    """`start` first, `stop` last. Streams that were closed ignore `append`, `discard` and `close`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        clock: Callable[[], float],
+        *,
+        max_outbound_bytes: int = MAX_OUTBOUND_BYTES,
+    ) -> None:
+        """`clock`: seconds, the same clock as the deadlines'."""
+        self._engine = engine
+        self._policy = policy
+        self._clock = clock
+        self._max_outbound_bytes = max_outbound_bytes
+        self._streams: dict[str, _Stream] = {}
+        self._totals = StepStats()
+        self._work = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.failure: str | None = None
+        """Why no job will ever run again, in one sentence."""
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> EngineInfo:
+        """Raises EngineStartError."""
+        info = await self._engine.start()
+        self._policy.max_batch = min(self._policy.max_batch, info.max_batch)
+        self._task = asyncio.create_task(self._run(), name="dispatcher")
+        return info
+
+    async def drain(self) -> None:
+        """Returns when every job that was submitted is answered or given up."""
+        while not self._policy.idle:
+            self._settled.clear()
+            await self._settled.wait()
+
+    async def stop(self) -> None:
+        """Ends the loop and the engine; jobs that are still there are forgotten."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._engine.stop()
+
+    # -- streams ------------------------------------------------------------------------------------------------
+
+    def open(self, stream: str, spec: StreamSpec, listener: Listener) -> None:
+        """Raises EngineStartError when no engine is left, ValueError when the name is in use."""
+        if self.failure is not None:
+            raise EngineStartError(self.failure)
+        if stream in self._streams:
+            raise ValueError(f"stream {stream!r} is open already")
+        self._streams[stream] = _Stream(stream, spec, listener, self._engine.generation)
+        self._engine.open(stream, spec)
+
+    def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
+        """Hands audio on; first look at `outbound_bytes` or wait for `wait_writable`.
+
+        Audio that the worker cannot take now (it is being replaced, or too much is on its way) is not kept here:
+        the utterance is marked, and sent whole from `segment_pcm` before its next job.
+        """
+        state = self._streams.get(stream)
+        if state is None:
+            return
+        generation = self._engine.generation
+        self._ensure_open(state)
+        if state.utterances.setdefault(utterance, generation) != generation:
+            return
+        if self._engine.outbound_bytes > self._max_outbound_bytes:
+            state.utterances[utterance] = _INCOMPLETE
+            return
+        self._engine.append(stream, utterance, first_sample, pcm)
+
+    def submit(self, job: Job, deadline: float) -> None:
+        """Queues a job; its answer comes to the listener. `job.prefix` is replaced by `prefix_tokens` at its start.
+
+        Raises:
+            StreamClosedError: the stream is not open.
+            StreamQueueFullError: too many finals of the stream are waiting.
+        """
+        if job.stream not in self._streams:
+            raise StreamClosedError(job.stream)
+        self._policy.submit(job, self._clock(), deadline)
+        self._work.set()
+
+    def discard(self, stream: str, utterance: int) -> None:
+        """The utterance is done: its queued jobs are cancelled and the worker's state of it freed."""
+        state = self._streams.get(stream)
+        if state is None:
+            return
+        self._policy.cancel(stream, utterance)
+        state.utterances.pop(utterance, None)
+        self._engine.discard(stream, utterance)
+        self._settled.set()
+
+    def close(self, stream: str) -> None:
+        """Forgets the stream; an answer that is on its way is dropped."""
+        if self._streams.pop(stream, None) is None:
+            return
+        self._policy.drop_stream(stream)
+        self._engine.close(stream)
+        self._settled.set()
+
+    # -- what can be asked --------------------------------------------------------------------------------------
+
+    @property
+    def outbound_bytes(self) -> int:
+        """Audio and commands that wait to be sent to the worker."""
+        return self._engine.outbound_bytes
+
+    async def wait_writable(self) -> None:
+        """Returns when more audio may be appended."""
+        await self._engine.wait_writable()
+
+    def queued_finals(self, stream: str) -> int:
+        """Finals of the stream that wait."""
+        return self._policy.queued_finals(stream)
+
+    def cost(self, stream: str) -> StreamCost:
+        """What an open stream cost so far; zeros for an unknown one."""
+        state = self._streams.get(stream)
+        return state.share.cost() if state else StreamCost()
+
+    @property
+    def stats(self) -> DispatcherStats:
+        counters, totals = self._policy.counters, self._totals
+        p50, p95, p99 = percentiles(self._policy.queue_delays_s, (50, 95, 99))
+        return DispatcherStats(
+            jobs=totals.jobs,
+            encoder_frames=totals.encoder_frames,
+            encoder_frames_final=totals.encoder_frames_final,
+            decoder_calls=totals.decoder_calls,
+            decoder_passes=totals.decoder_passes,
+            step_seconds=totals.seconds,
+            batches=counters.batches,
+            occupancy=counters.occupancy,
+            coalesced=counters.coalesced,
+            retried=counters.retried,
+            given_up=counters.given_up,
+            queued=self._policy.queued(),
+            generation=self._engine.generation,
+            queue_delay_p50_ms=p50 * 1000,
+            queue_delay_p95_ms=p95 * 1000,
+            queue_delay_p99_ms=p99 * 1000,
+        )
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                batch = await self._next_batch()
+                await self._step(batch)
+                self._settled.set()
+        except EngineStartError as exc:
+            self._fail(str(exc))
+        except Exception:
+            log.exception("the dispatcher failed")
+            self._fail("The service has an internal error; its log has the details.")
+
+    async def _next_batch(self) -> list[Ticket]:
+        while True:
+            self._work.clear()
+            await self._engine.wait_ready()
+            now = self._clock()
+            if batch := self._policy.next_batch(now):
+                return batch
+            wake_at = self._policy.wake_at()
+            try:
+                async with asyncio.timeout(None if wake_at is None else wake_at - now):
+                    await self._work.wait()
+            except TimeoutError:
+                # The timer says that `wake_at` has come, whatever the clock's resolution is.
+                if wake_at is not None and (batch := self._policy.next_batch(max(wake_at, self._clock()))):
+                    return batch
+
+    async def _step(self, batch: list[Ticket]) -> None:
+        runnable = [ticket for ticket in batch if await self._complete_audio(ticket)]
+        bound = [(ticket, job) for ticket in runnable if (job := self._bind(ticket)) is not None]
+        if not bound:
+            return
+        try:
+            result = await self._engine.step([job for _, job in bound])
+        except WorkerLost as exc:
+            log.warning("a step of %d jobs was lost: %s", len(bound), exc)
+            self._retry([(ticket, _error(ticket, "internal", f"the worker was lost: {exc}")) for ticket, _ in bound])
+        else:
+            self._deliver([ticket for ticket, _ in bound], result)
+
+    async def _complete_audio(self, ticket: Ticket) -> bool:
+        """Gives the worker the utterance's audio where it lacks it. False where the job cannot run."""
+        job = ticket.job
+        state = self._streams.get(job.stream)
+        if state is None:
+            self._policy.complete([ticket])
+            return False
+        self._ensure_open(state)
+        if state.utterances.get(job.utterance) == self._engine.generation:
+            return True
+        try:
+            segment = state.listener.segment_pcm(job.utterance)
+        except Exception:
+            log.exception("a listener failed while its audio was asked for")
+            self._fail_stream(state, "internal error")
+            return False
+        if segment is None:
+            error = _error(ticket, "missing_audio", "the session holds the utterance's audio no longer")
+            self._give_up(self._policy.complete([ticket]), error)
+            return False
+        first_sample, pcm = segment
+        self._engine.discard(job.stream, job.utterance)
+        self._engine.append(job.stream, job.utterance, first_sample, pcm)
+        state.utterances[job.utterance] = self._engine.generation
+        self._tell(state, partial(state.listener.on_rebuilt, job.utterance))
+        await self._engine.wait_writable()
+        return True
+
+    def _ensure_open(self, state: _Stream) -> None:
+        if state.generation != self._engine.generation:
+            self._engine.open(state.name, state.spec)
+            state.generation = self._engine.generation
+
+    def _bind(self, ticket: Ticket) -> Job | None:
+        state = self._streams.get(ticket.job.stream)
+        if state is None:
+            self._policy.complete([ticket])
+            return None
+        try:
+            return msgspec.structs.replace(ticket.job, prefix=state.listener.prefix_tokens(ticket.job))
+        except Exception:
+            log.exception("a listener failed while its prefix was asked for")
+            self._fail_stream(state, "internal error")
+            return None
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _deliver(self, batch: list[Ticket], result: StepResult) -> None:
+        self._account(batch, result)
+        hypotheses = {(h.stream, h.utterance, h.revision): h for h in result.hypotheses}
+        errors = {(e.stream, e.utterance, e.revision): e for e in result.errors}
+        failed: list[tuple[Ticket, JobError]] = []
+        for ticket in batch:
+            key = (ticket.job.stream, ticket.job.utterance, ticket.job.revision)
+            if (hypothesis := hypotheses.get(key)) is not None:
+                self._hand_over(ticket, hypothesis)
+            else:
+                failed.append((ticket, errors.get(key) or _error(ticket, "internal", "the worker gave no answer")))
+        self._retry(failed)
+
+    def _hand_over(self, ticket: Ticket, hypothesis: Hypothesis) -> None:
+        for wanted in self._policy.complete([ticket]):
+            state = self._streams[wanted.job.stream]
+            self._tell(state, partial(state.listener.on_hypothesis, hypothesis))
+
+    def _retry(self, failed: list[tuple[Ticket, JobError]]) -> None:
+        """Missing audio is sent again; whatever else failed runs alone next, so that it cannot fail its peers."""
+        for ticket, error in failed:
+            if error.code == "bad_job":
+                self._give_up(self._policy.complete([ticket]), error)
+                continue
+            state = self._streams.get(ticket.job.stream)
+            if error.code == "missing_audio" and state is not None:
+                state.utterances[ticket.job.utterance] = _INCOMPLETE
+            self._give_up(self._policy.retry([ticket], alone=error.code != "missing_audio"), error)
+
+    def _give_up(self, tickets: list[Ticket], error: JobError) -> None:
+        for ticket in tickets:
+            log.error("job given up after %d tries: %s: %s", ticket.tries + 1, error.code, error.message)
+            state = self._streams[ticket.job.stream]
+            self._tell(state, partial(state.listener.on_job_error, ticket.job, error))
+
+    def _account(self, batch: list[Ticket], result: StepResult) -> None:
+        stats, totals = result.stats, self._totals
+        self._totals = StepStats(
+            jobs=totals.jobs + stats.jobs,
+            encoder_frames=totals.encoder_frames + stats.encoder_frames,
+            encoder_frames_final=totals.encoder_frames_final + stats.encoder_frames_final,
+            decoder_calls=totals.decoder_calls + stats.decoder_calls,
+            decoder_passes=totals.decoder_passes + stats.decoder_passes,
+            seconds=totals.seconds + stats.seconds,
+        )
+        jobs = [ticket.job for ticket in batch]
+        for job, (frames, calls) in zip(jobs, split_cost(stats, jobs), strict=True):
+            if (state := self._streams.get(job.stream)) is not None:
+                state.share.encoder_frames += frames
+                state.share.decoder_calls += calls
+                state.share.jobs += 1
+
+    # -- failures -----------------------------------------------------------------------------------------------
+
+    def _tell(self, state: _Stream, call: Callable[[], None]) -> None:
+        """One listener's failure ends its own stream and no other."""
+        try:
+            call()
+        except Exception:
+            log.exception("a listener failed")
+            self._fail_stream(state, "internal error")
+
+    def _fail_stream(self, state: _Stream, reason: str) -> None:
+        if self._streams.get(state.name) is state:
+            self.close(state.name)
+        try:
+            state.listener.on_stream_failed(reason)
+        except Exception:
+            log.exception("a listener failed while it was told of a failure")
+
+    def _fail(self, reason: str) -> None:
+        """No job will run again: every job is given up, and every stream closed."""
+        self.failure = reason
+        log.error("no engine is left: %s", reason)
+        for ticket in self._policy.drain_all():
+            if ticket.job.stream in self._streams:
+                self._give_up([ticket], _error(ticket, "internal", reason))
+        for state in list(self._streams.values()):
+            self._fail_stream(state, reason)
+        self._settled.set()
+
+
+def _error(ticket: Ticket, code: ErrorCode, message: str) -> JobError:
+    job = ticket.job
+    return JobError(job.stream, job.utterance, job.revision, code, message)
