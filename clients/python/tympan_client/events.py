@@ -1,0 +1,238 @@
+"""The server's messages as frozen dataclasses. Fields and messages that this version does not know are tolerated.
+
+`sample` fields count samples per channel at the declared rate; `_ms` fields are milliseconds on the same clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from tympan_client.errors import TympanError
+
+WordState = Literal["tentative", "stable", "final"]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEvent:
+    seq: int = -1
+    """1, 2, 3 ... in the session; -1 outside its event log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    name: str
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready(ServerEvent):
+    """The session is open."""
+
+    session: str
+    model: ModelInfo
+    max_message_bytes: int
+    protocol: int = 1
+    next_sample: int = 0
+    interim: str = "stable"
+    audio: Mapping[str, Any] = field(default_factory=dict)
+    endpointing: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack(ServerEvent):
+    """Audio before `sample` is safe with the server."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech(ServerEvent):
+    channel: int
+    state: Literal["started", "ended"]
+    utterance: int
+    at_ms: int
+    rule: str | None = None
+    """With `ended`: silence, max_length, finalize, stop or gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    id: int
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+    state: WordState
+    glued: bool = False
+    """True: no space stands before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptUpdate(ServerEvent):
+    """Words of the utterance from index `from_word` on are replaced by `words`; `Transcript` keeps the books."""
+
+    utterance: int
+    channel: int
+    revision: int
+    from_word: int
+    words: tuple[Word, ...]
+    final: bool = False
+    text: str | None = None
+    """The whole utterance; with finals."""
+    corrected: int = 0
+    decoded_until_ms: int = 0
+    lag_ms: int = 0
+    """Newest received audio minus newest decoded audio."""
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundEvent(ServerEvent):
+    """Something heard that is not a word: a sound, a tone, a long silence."""
+
+    label: str
+    channel: int
+    start_ms: int
+    end_ms: int | None = None
+    score: float | None = None
+    phase: str = "instant"
+    source: str = "tagger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkerReached(ServerEvent):
+    """All audio that was sent before the marker is decoded."""
+
+    id: str
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(ServerEvent):
+    """Audio in [from_sample, to_sample) was not transcribed."""
+
+    from_sample: int
+    to_sample: int
+    reason: str
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load(ServerEvent):
+    level: str
+    lag_ms: int
+    interim_ms: int
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoAway(ServerEvent):
+    """The server is about to stop: it closes the connection after `deadline_ms`."""
+
+    deadline_ms: int
+    reason: str = "drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorEvent(ServerEvent):
+    """An error that the session survives. One that it does not is raised as `TympanError`."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after_ms: int | None = None
+    fatal: bool = True
+
+    def as_exception(self) -> TympanError:
+        return TympanError(self.code, self.message, retryable=self.retryable, retry_after_ms=self.retry_after_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(ServerEvent):
+    """The last message of a session that was stopped."""
+
+    audio_ms: int
+    speech_ms: int
+    utterances: int
+    words: int
+    corrected: int = 0
+    gaps: int = 0
+    encoder_frames: int = 0
+    decoder_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent(ServerEvent):
+    """A message of a newer server."""
+
+    type: str
+    fields: Mapping[str, Any]
+
+
+Event = (
+    Ready
+    | Ack
+    | Speech
+    | TranscriptUpdate
+    | SoundEvent
+    | MarkerReached
+    | Gap
+    | Load
+    | GoAway
+    | ErrorEvent
+    | Summary
+    | UnknownEvent
+)
+
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    "ready": Ready,
+    "ack": Ack,
+    "speech": Speech,
+    "transcript": TranscriptUpdate,
+    "event": SoundEvent,
+    "marker": MarkerReached,
+    "gap": Gap,
+    "load": Load,
+    "goaway": GoAway,
+    "error": ErrorEvent,
+    "summary": Summary,
+}
+"""The `type` on the wire, and the class here."""
+
+
+def parse_event(message: object) -> Event:
+    """A decoded server message (a mapping with `type`) as its dataclass.
+
+    Raises:
+        TympanError: `bad_server_message` where a required field is missing.
+    """
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise TympanError("bad_server_message", "the server sent something that is not a message with a type")
+    kind = EVENT_TYPES.get(message["type"])
+    if kind is None:
+        return UnknownEvent(type=message["type"], fields=message, seq=message.get("seq", -1))
+    try:
+        return _build(kind, message)
+    except (TypeError, AttributeError) as error:
+        raise TympanError("bad_server_message", f"the server's {message['type']} message: {error}") from None
+
+
+def _build(kind: type[Record], fields: Mapping[str, Any]) -> Record:
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    convert = _NESTED.get(kind, {})
+    return kind(**{name: convert.get(name, _same)(value) for name, value in fields.items() if name in known})
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_NESTED: Mapping[type, Mapping[str, Callable[[Any], Any]]] = {
+    Ready: {"model": lambda fields: _build(ModelInfo, fields)},
+    TranscriptUpdate: {"words": lambda words: tuple(_build(Word, fields) for fields in words)},
+}
