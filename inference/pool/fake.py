@@ -1,0 +1,294 @@
+"""An engine without a model, for tests of everything above it: scripted, deterministic, in process.
+
+What it answers is a function of the script and the job alone. It keeps real books on the audio it was given, so a
+gateway that forgets to send audio again after a loss gets `missing_audio` here as it would from a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from inference.pool.interface import (
+    FRAME_SAMPLES,
+    EngineInfo,
+    EngineStartError,
+    ErrorCode,
+    Hypothesis,
+    HypothesisWord,
+    Job,
+    JobError,
+    Sound,
+    StepResult,
+    StepStats,
+    StreamSpec,
+    WorkerLost,
+)
+
+BYTES_PER_SAMPLE = 2
+WORD_SAMPLES = 6_400  # the default script says a word each 0.4 s
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedWord:
+    """What is said in a stream, and when: samples at 16 kHz on the stream's clock."""
+
+    text: str
+    start_sample: int
+    end_sample: int
+
+
+Script = Callable[[str], Sequence[ScriptedWord]]
+"""Stream name -> its words, in order of time."""
+
+
+def counting_script(stream: str, *, words: int = 1000, word_samples: int = WORD_SAMPLES) -> list[ScriptedWord]:
+    """One digit after the other, without pauses; every stream says the same."""
+    return [ScriptedWord(_NUMBERS[n % len(_NUMBERS)], n * word_samples, (n + 1) * word_samples) for n in range(words)]
+
+
+@dataclass(slots=True)
+class _Held:
+    """The span of audio that the fake worker has of one utterance."""
+
+    first_sample: int
+    end_sample: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    words: Sequence[ScriptedWord]
+    utterances: dict[int, _Held] = field(default_factory=dict)
+
+
+class FakeEngine:
+    """Implements `inference.pool.interface.Engine`.
+
+    A hypothesis has the scripted words that lie between the job's `start_sample` and `until_sample`. An interim that
+    ends within a word also has that word's beginning, misheard, as its last word when `mishear` is set. Each text is
+    one token; a job's `prefix` binds the answer's first words, whatever the script says.
+    """
+
+    def __init__(
+        self,
+        script: Script = counting_script,
+        *,
+        sounds: Sequence[Sound] = (),
+        mishear: bool = True,
+        step_s: float = 0.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        info: EngineInfo | None = None,
+        start_error: str | None = None,
+    ) -> None:
+        """`sounds` come with every stream's finals; `step_s` seconds are slept in each step by `sleep`."""
+        self.generation = 0
+        self.batches: list[list[Job]] = []
+        """Every batch that was begun, in order."""
+        self.stepping = asyncio.Event()
+        """Set while a step runs."""
+        self.outbound_bytes = 0
+        """Tests set it, and call `set_writable`."""
+        self._script = script
+        self._sounds = sounds
+        self._mishear = mishear
+        self._step_s = step_s
+        self._sleep = sleep
+        self._info = info or EngineInfo(model="fake", device="cpu", dtype="none", max_batch=64)
+        self._start_error = start_error
+        self._streams: dict[str, _Stream] = {}
+        self._vocabulary: list[str] = []
+        self._errors: dict[str, deque[ErrorCode]] = {}
+        self._lost: asyncio.Event = asyncio.Event()
+        self._up = asyncio.Event()
+        self._may_step = asyncio.Event()
+        self._may_step.set()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._failure: str | None = None
+
+    # -- what tests do to it ------------------------------------------------------------------------------------
+
+    def lose_worker(self, *, restart: bool = True) -> None:
+        """All state is gone; a running step raises WorkerLost. Without `restart`, `restart_worker` brings it back."""
+        self._streams.clear()
+        self._lost.set()
+        self._lost = asyncio.Event()
+        self._up.clear()
+        if restart:
+            self.restart_worker()
+
+    def restart_worker(self) -> None:
+        """The next generation is up."""
+        self.generation += 1
+        self._up.set()
+
+    def fail_for_good(self, reason: str) -> None:
+        """The worker is lost and no restart will be tried."""
+        self._failure = reason
+        self.lose_worker(restart=False)
+        self._up.set()
+
+    def fail_jobs(self, stream: str, *codes: ErrorCode) -> None:
+        """The stream's next jobs fail with these codes, one after the other."""
+        self._errors.setdefault(stream, deque()).extend(codes)
+
+    def hold_steps(self) -> None:
+        """Steps begin, and do not end before `release_steps`."""
+        self._may_step.clear()
+
+    def release_steps(self) -> None:
+        self._may_step.set()
+
+    def set_writable(self, writable: bool) -> None:
+        """What `wait_writable` waits for."""
+        if writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
+    def held(self, stream: str, utterance: int) -> tuple[int, int] | None:
+        """(first sample, end sample) of the audio that it has of an utterance."""
+        state = self._streams.get(stream)
+        span = state.utterances.get(utterance) if state else None
+        return (span.first_sample, span.end_sample) if span else None
+
+    def open_streams(self) -> set[str]:
+        return set(self._streams)
+
+    # -- Engine -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> EngineInfo:
+        if self._start_error is not None:
+            raise EngineStartError(self._start_error)
+        self.restart_worker()
+        return self._info
+
+    async def wait_ready(self) -> None:
+        await self._up.wait()
+        if self._failure is not None:
+            raise EngineStartError(self._failure)
+
+    async def wait_writable(self) -> None:
+        await self._writable.wait()
+
+    def open(self, stream: str, spec: StreamSpec) -> None:
+        if self._running() and stream not in self._streams:
+            self._streams[stream] = _Stream(self._script(stream))
+
+    def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
+        state = self._streams.get(stream)
+        if state is None:
+            return
+        end_sample = first_sample + len(pcm) // BYTES_PER_SAMPLE
+        held = state.utterances.setdefault(utterance, _Held(first_sample, first_sample))
+        if first_sample <= held.end_sample:
+            held.end_sample = max(held.end_sample, end_sample)
+
+    async def step(self, jobs: Sequence[Job]) -> StepResult:
+        if not self._running():
+            raise WorkerLost("no worker is up")
+        lost = self._lost
+        self.batches.append(list(jobs))
+        self.stepping.set()
+        try:
+            if self._step_s:
+                await self._sleep(self._step_s)
+            await _first(self._may_step, lost)
+        finally:
+            self.stepping.clear()
+        if lost.is_set():
+            raise WorkerLost("the fake worker was lost")
+        answers = [self._answer(job) for job in jobs]
+        return StepResult(
+            hypotheses=tuple(answer for answer in answers if isinstance(answer, Hypothesis)),
+            errors=tuple(answer for answer in answers if isinstance(answer, JobError)),
+            stats=self._stats(jobs),
+        )
+
+    def discard(self, stream: str, utterance: int) -> None:
+        if (state := self._streams.get(stream)) is not None:
+            state.utterances.pop(utterance, None)
+
+    def close(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+    async def stop(self) -> None:
+        self.lose_worker(restart=False)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _running(self) -> bool:
+        return self._up.is_set() and self._failure is None
+
+    def _answer(self, job: Job) -> Hypothesis | JobError:
+        if errors := self._errors.get(job.stream):
+            return _error(job, errors.popleft(), "scripted")
+        state = self._streams.get(job.stream)
+        held = state.utterances.get(job.utterance) if state else None
+        if state is None or held is None or held.first_sample != job.start_sample or held.end_sample < job.until_sample:
+            return _error(job, "missing_audio", "audio of the segment is missing")
+        final = job.kind == "final"
+        return Hypothesis(
+            stream=job.stream,
+            utterance=job.utterance,
+            revision=job.revision,
+            final=final,
+            decoded_until=job.until_sample,
+            words=tuple(self._bound(self._heard(state.words, job), job)),
+            sounds=tuple(sound for sound in self._sounds if final and _within(sound, job)),
+            language="en",
+        )
+
+    def _heard(self, script: Sequence[ScriptedWord], job: Job) -> list[HypothesisWord]:
+        heard = [self._word(word.text, word.start_sample, word.end_sample) for word in script if _within(word, job)]
+        if job.kind == "final" or not self._mishear:
+            return heard
+        begun = [word for word in script if job.start_sample <= word.start_sample < job.until_sample < word.end_sample]
+        return heard + [self._word(f"{word.text}-", word.start_sample, job.until_sample) for word in begun]
+
+    def _bound(self, heard: list[HypothesisWord], job: Job) -> list[HypothesisWord]:
+        bound: list[HypothesisWord] = []
+        for place, token in enumerate(job.prefix):
+            at = heard[place] if place < len(heard) else None
+            start, end = (at.start_sample, at.end_sample) if at else (job.until_sample, job.until_sample)
+            bound.append(self._word(self._vocabulary[token], start, end))
+        return bound + heard[len(job.prefix) :]
+
+    def _word(self, text: str, start_sample: int, end_sample: int) -> HypothesisWord:
+        if text not in self._vocabulary:
+            self._vocabulary.append(text)
+        return HypothesisWord(text, start_sample, end_sample, 0.9, (self._vocabulary.index(text),))
+
+    def _stats(self, jobs: Sequence[Job]) -> StepStats:
+        frames = Counter[str]()
+        for job in jobs:
+            frames[job.kind] += (job.until_sample - job.start_sample) // FRAME_SAMPLES
+        return StepStats(
+            jobs=len(jobs),
+            encoder_frames=frames.total(),
+            encoder_frames_final=frames["final"],
+            decoder_calls=len(jobs),
+            decoder_passes=1,
+            seconds=self._step_s,
+        )
+
+
+def _within(span: ScriptedWord | Sound, job: Job) -> bool:
+    return job.start_sample <= span.start_sample and span.end_sample <= job.until_sample
+
+
+def _error(job: Job, code: ErrorCode, message: str) -> JobError:
+    return JobError(job.stream, job.utterance, job.revision, code, message)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Returns when one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
