@@ -1,4 +1,4 @@
-"""What happened on one connection: the audio that was sent and the messages that came back, each with its time. Pure."""
+"""What happened on one connection: the audio sent and the messages received, each with its time. Pure."""
 
 from __future__ import annotations
 

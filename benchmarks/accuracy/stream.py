@@ -1,7 +1,7 @@
 """Streams one clip through a running service over the native protocol (msgpack).
 
-Order of calls: connect, `start`, wait for `ready`; then the audio as `Pace` says, while a second task notes every server
-message with its time of arrival; then `stop`, and the server ends the session with `summary` and close code 1000.
+Order of calls: connect, `start`, wait for `ready`; then the audio as `Pace` says, while a second task notes every
+server message with its time of arrival; then `stop`, and the server ends the session with `summary` and close code 1000.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class StreamSettings:
 async def stream_clip(clip: Clip, settings: StreamSettings, pace: Pace) -> Exchange:
     """Sends the clip and returns the whole exchange, times on `time.perf_counter`.
 
-    `lock_step` sends each half second at once and waits for its marker: interims come as for a paced stream, and the clip
-    takes as long as the machine needs. `real_time` sends every chunk when a microphone would have it, then silence.
+    `lock_step` sends each half second at once and waits for its marker: interims come as for a paced stream, and the
+    clip takes as long as the machine needs. `real_time` sends every chunk when a microphone would have it, then silence.
     `at_once` sends without waiting; only the service's backpressure slows it.
 
     Raises:

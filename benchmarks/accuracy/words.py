@@ -27,7 +27,7 @@ _DIGIT = re.compile(r"(\d)")
 
 @lru_cache(maxsize=16_384)
 def normalise(text: str) -> str:
-    """The text as it is compared: lower case, no punctuation or fillers, numbers as digits, words apart by one space."""
+    """The text as it is compared: lower case, no punctuation or fillers, numbers as digits, one space between words."""
     return " ".join(_english(text).split())
 
 

@@ -15,7 +15,9 @@ def in_a_fresh_process(*argv: str) -> "subprocess.CompletedProcess[str]":
     """Runs `python argv` from the repository root with the project's packages on the path."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "clients" / "python")])
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}
-    return subprocess.run([sys.executable, *argv], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        [sys.executable, *argv], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+    )
 
 
 def test_every_import_follows_the_contracts_of_pyproject() -> None:
@@ -24,7 +26,9 @@ def test_every_import_follows_the_contracts_of_pyproject() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("module", ["streaming.app", "streaming.session.service", "streaming.cli.main", "tympan_client"])
+@pytest.mark.parametrize(
+    "module", ["streaming.app", "streaming.session.service", "streaming.cli.main", "tympan_client"]
+)
 def test_the_gateway_loads_without_a_model_library(module: str) -> None:
     """Neither torch nor transformers is in the process after the import, directly or through another package."""
     result = in_a_fresh_process("-c", f"import sys, {module}; print(*{{'torch', 'transformers'}} & set(sys.modules))")
