@@ -89,7 +89,7 @@ class Session:
         self._protocol = protocol
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_EVENTS)
         self._progress = asyncio.Condition()
-        self._outcome: TympanError | None = None
+        self._outcome: Exception | None = None  # the first error wins
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
 
@@ -172,14 +172,7 @@ class Session:
         sender = asyncio.create_task(self._send_all(source, realtime))
         try:
             async for event in self:
-                if sender.done() and sender.exception():
-                    break
                 yield event
-            await sender
-        except TympanError:
-            if sender.done() and not sender.cancelled() and (cause := sender.exception()):
-                raise cause from None
-            raise
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
@@ -195,9 +188,9 @@ class Session:
                         due = begin + (self.next_sample - first) / self.audio.sample_rate
                         await asyncio.sleep(max(0.0, due - loop.time()))
             await self.stop()
-        except Exception:
-            await self._socket.close()  # wakes the reader of the events, who raises this error
-            raise
+        except Exception as error:  # noqa: BLE001 - whoever reads the events raises it
+            self._outcome = self._outcome or error
+            await self._socket.close()
 
     async def _read(self) -> None:
         try:
@@ -209,11 +202,11 @@ class Session:
                 if self._protocol.state == "finished":
                     break
             else:
-                self._outcome = _lost(self._socket)
+                self._outcome = self._outcome or _lost(self._socket)
         except ConnectionClosed:
-            self._outcome = _lost(self._socket)
+            self._outcome = self._outcome or _lost(self._socket)
         except TympanError as error:
-            self._outcome = error
+            self._outcome = self._outcome or error
         self._ended = True
         async with self._progress:
             self._progress.notify_all()

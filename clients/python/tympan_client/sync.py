@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -52,21 +52,22 @@ class SyncTympanClient:
     @contextmanager
     def _open(self, options: SessionOptions) -> Iterator[SyncSession]:
         protocol = ClientProtocol(options, self._codec)
-        try:
-            socket = connect(
-                self.url,
-                subprotocols=[Subprotocol(SUBPROTOCOLS[self._codec])],
-                compression=None,
-                open_timeout=OPEN_TIMEOUT_S,
-            )
-        except (OSError, WebSocketException) as error:
-            raise connect_error(self.url, error) from error
-        session = SyncSession(socket, protocol)
-        try:
+        with ExitStack() as stack:
+            try:
+                socket = stack.enter_context(
+                    connect(
+                        self.url,
+                        subprotocols=[Subprotocol(SUBPROTOCOLS[self._codec])],
+                        compression=None,
+                        open_timeout=OPEN_TIMEOUT_S,
+                    )
+                )
+            except (OSError, WebSocketException) as error:
+                raise connect_error(self.url, error) from error
+            session = SyncSession(socket, protocol)
+            stack.callback(session.close)
             session.open()
             yield session
-        finally:
-            session.close()
 
 
 class SyncSession:
@@ -77,7 +78,7 @@ class SyncSession:
         self._protocol = protocol
         self._events: queue.Queue[Event | None] = queue.Queue(MAX_EVENTS)
         self._progress = threading.Condition()  # also the lock of `_protocol`
-        self._outcome: TympanError | None = None
+        self._outcome: Exception | None = None  # the first error wins
         self._ended = False
         self._closing = False
         self._reader = threading.Thread(target=self._read, name="tympan-client-reader", daemon=True)
@@ -158,7 +159,6 @@ class SyncSession:
 
     def stream(self, source: SyncSource, *, realtime: bool = False) -> Iterator[Event]:
         """Sends the source and then `stop` from a thread, while yielding the events up to the summary."""
-        failures: list[Exception] = []
         left = threading.Event()
 
         def send_all() -> None:
@@ -170,22 +170,15 @@ class SyncSession:
                     if left.wait(max(0.0, due - time.monotonic()) if realtime else 0.0):
                         return
                 self.stop()
-            except Exception as error:  # noqa: BLE001 - raised by the reader of the events, below
-                failures.append(error)
+            except Exception as error:  # noqa: BLE001 - whoever reads the events raises it
+                self._outcome = self._outcome or error
                 self._socket.close()
 
-        sender = threading.Thread(target=send_all, name="tympan-client-sender", daemon=True)
-        sender.start()
+        threading.Thread(target=send_all, name="tympan-client-sender", daemon=True).start()
         try:
             yield from self
-        except TympanError as error:
-            sender.join()
-            raise (failures[0] if failures else error) from None
         finally:
             left.set()
-        sender.join()
-        if failures:
-            raise failures[0]
 
     def _read(self) -> None:
         try:
@@ -197,11 +190,11 @@ class SyncSession:
                 if self._closing or self._protocol.state == "finished":
                     break
             else:
-                self._outcome = _lost(self._socket)
+                self._outcome = self._outcome or _lost(self._socket)
         except ConnectionClosed:
-            self._outcome = _lost(self._socket)
+            self._outcome = self._outcome or _lost(self._socket)
         except TympanError as error:
-            self._outcome = error
+            self._outcome = self._outcome or error
         with self._progress:
             self._ended = True
             self._progress.notify_all()
