@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from streaming.protocol.messages import ServerMessage, Summary, Transcript
@@ -35,8 +35,8 @@ class Exchange:
         return self.sent[index - 1].until_ms if index else 0.0
 
     def sent_at_s(self, position_ms: float) -> float | None:
-        """When the sample at that position was sent; None where it never was."""
-        index = bisect_right(self.sent, position_ms, key=lambda sent: sent.until_ms)
+        """When the audio up to that position was sent; None where it never was."""
+        index = bisect_left(self.sent, position_ms, key=lambda sent: sent.until_ms)
         return self.sent[index].at_s if index < len(self.sent) else None
 
     @property

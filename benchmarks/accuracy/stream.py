@@ -1,7 +1,7 @@
 """Streams one clip through a running service over the native protocol (msgpack).
 
 Order of calls: connect, `start`, wait for `ready`; then the audio as `Pace` says, while a second task notes every
-server message with its time of arrival; then `stop`, and the server ends the session with `summary` and close code 1000.
+server message with its time of arrival; then `stop`, and the server ends the session with `summary` and code 1000.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from benchmarks.accuracy.clips import Clip
+from benchmarks.accuracy.clips import MODEL_RATE, Clip
 from benchmarks.accuracy.exchange import Exchange, Received, Sent
 from streaming.protocol.messages import (
     SUBPROTOCOLS,
@@ -38,6 +39,7 @@ from streaming.protocol.messages import (
 
 Pace = Literal["lock_step", "real_time", "at_once"]
 BLOCK_MS = 500  # the encoder's grid: in lock step the service has decoded each block before the next one is sent
+HELD_BACK_MS = 20  # more than a resampler holds back, and less than a frame, so that a marker falls on the grid
 TRAILING_SILENCE_MS = 1500  # in real time: lets the endpoint fire by itself after the clip's last word
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -66,8 +68,8 @@ async def stream_clip(clip: Clip, settings: StreamSettings, pace: Pace) -> Excha
     """Sends the clip and returns the whole exchange, times on `time.perf_counter`.
 
     `lock_step` sends each half second at once and waits for its marker: interims come as for a paced stream, and the
-    clip takes as long as the machine needs. `real_time` sends every chunk when a microphone would have it, then silence.
-    `at_once` sends without waiting; only the service's backpressure slows it.
+    clip takes as long as the machine needs. `real_time` sends every chunk when a microphone would have it, then
+    silence. `at_once` sends without waiting; only the service's backpressure slows it.
 
     Raises:
         StreamError: no connection, an error message, an answer that did not come in time, or no summary.
@@ -77,8 +79,10 @@ async def stream_clip(clip: Clip, settings: StreamSettings, pace: Pace) -> Excha
             settings.url, subprotocols=[Subprotocol(SUBPROTOCOLS[0])], compression=None, max_size=None
         ) as socket:
             return await _Conversation(socket, clip, settings).run(pace)
-    except (OSError, TimeoutError, ConnectionClosed, LookupError) as error:
-        raise StreamError(f"{clip.row.path}: {error or type(error).__name__}") from error
+    except TimeoutError as error:
+        raise StreamError(f"{clip.row.path}: no answer within {settings.patience_s:g} s") from error
+    except (OSError, ConnectionClosed, LookupError) as error:
+        raise StreamError(f"{clip.row.path}: {error}") from error
 
 
 class _Conversation:
@@ -141,19 +145,24 @@ class _Conversation:
         self, samples: np.ndarray[tuple[int], np.dtype[np.int16]], chunk: int, pace: Pace
     ) -> AsyncIterator[np.ndarray[tuple[int], np.dtype[np.int16]]]:
         rate = self._clip.sample_rate
-        block = BLOCK_MS * rate // 1000 if pace == "lock_step" else len(samples)
         began_s = time.perf_counter()
-        for block_start in range(0, len(samples), block):
-            in_block = samples[block_start : block_start + block]
-            for at in range(0, len(in_block), chunk):
-                piece = in_block[at : at + chunk]
+        for first, until in pairwise(self._stops(len(samples)) if pace == "lock_step" else [0, len(samples)]):
+            for at in range(first, until, chunk):
+                piece = samples[at : min(at + chunk, until)]
                 if pace == "real_time":
                     due_s = began_s + (at + len(piece)) / rate
                     await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
                 yield piece
-            if pace == "lock_step" and len(in_block) == block:
-                await self._send(Marker(id=str(block_start)))
+            if pace == "lock_step" and until < len(samples):
+                await self._send(Marker(id=str(until)))
                 await self._answer()
+
+    def _stops(self, samples: int) -> list[int]:
+        """Where the sender waits in lock step: the begin, as soon as the service has each whole block, the end."""
+        rate = self._clip.sample_rate
+        held_back = 0 if rate == MODEL_RATE else HELD_BACK_MS * rate // 1000
+        block = BLOCK_MS * rate // 1000
+        return [0, *range(block + held_back, samples, block), samples]
 
     async def _send(self, message: ClientMessage) -> None:
         await asyncio.wait_for(self._socket.send(_encode(message)), self._settings.patience_s)
