@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.transcript.captions import LINE_CHARS, MAX_CUE_MS, MAX_LINES, Spoken, cues, plain_text, srt, webvtt
-import itertools
 
 
 @dataclass(frozen=True)

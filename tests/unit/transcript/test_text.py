@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.transcript.text import changed_words, common_words, fold
-import itertools
 
 
 def test_words_that_say_the_same_fold_alike() -> None:
