@@ -1,0 +1,205 @@
+"""The settings tree: defaults, then a TOML file, then `TYMPAN_*` in the environment, then flags. Loads nothing.
+
+A key is `section.name`: `[server] port = 8765` in the file, `TYMPAN_SERVER_PORT=8765` in the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from streaming.protocol.native import IDLE_TIMEOUT_S, MAX_MESSAGE_BYTES, START_TIMEOUT_S
+from streaming.session.settings import SessionSettings
+
+StoreName = Literal["memory"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+ENV_PREFIX = "TYMPAN_"
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The message names the key, where it came from, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = "127.0.0.1"
+    port: int = 8765
+    """0 picks a free one."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages, beside the server's own, that may open a WebSocket, as "https://example.org"; "*": all."""
+    max_sessions: int = 256
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    start_timeout_s: float = START_TIMEOUT_S
+    idle_timeout_s: float = IDLE_TIMEOUT_S
+    send_timeout_s: float = 20.0
+    """A client that takes no byte for so long is disconnected."""
+    drain_timeout_s: float = 10.0
+    """After Ctrl-C or SIGTERM: how long sessions may go on before they are ended."""
+    log_level: LogLevel = "info"
+
+    def __post_init__(self) -> None:
+        _within(self, "port", 0, 65_535)
+        _within(self, "max_sessions", 1, 100_000)
+        _within(self, "max_message_bytes", 1024, 16 << 20)
+        _within(self, "start_timeout_s", 0.1, 600)
+        _within(self, "idle_timeout_s", 1, 86_400)
+        _within(self, "send_timeout_s", 0.1, 600)
+        _within(self, "drain_timeout_s", 0, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    model: str = "tiny.en"
+    """`tympan models` lists what it may be."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    max_batch: int = 64
+
+    def __post_init__(self) -> None:
+        _within(self, "max_batch", 1, 1024)
+        if not self.model or not self.device:
+            raise ValueError("model and device must not be empty")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    kind: StoreName = "memory"
+    time_to_live_s: float = 300.0
+    """How long a session that nobody writes to is kept."""
+
+    def __post_init__(self) -> None:
+        _within(self, "time_to_live_s", 1, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    server: ServerSettings = field(default_factory=ServerSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+
+
+def load_config(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Puts the layers on top of each other; the later one wins.
+
+    Args:
+        environment: by default this process'.
+        flags: keys like "server.port"; None as a value means that the flag was not given.
+
+    Raises:
+        ConfigError: a file that cannot be read, an unknown key, a wrong type, a value out of its range.
+    """
+    values: dict[str, tuple[Any, str]] = {}
+    if file is not None:
+        values |= _from_file(file)
+    values |= _from_environment(os.environ if environment is None else environment)
+    values |= {key: (value, "the command line") for key, value in (flags or {}).items() if value is not None}
+
+    sections = {}
+    for section in dataclasses.fields(Config):
+        kind = get_type_hints(Config)[section.name]
+        given = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(section.name + ".")}
+        sections[section.name] = _build(kind, section.name, given)
+    return Config(**sections)
+
+
+def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from None
+    values: dict[str, tuple[Any, str]] = {}
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{file}: {section} stands outside of a section; known sections: {', '.join(_SECTIONS)}")
+        for name, value in table.items():
+            key = f"{section}.{name}"
+            if key not in _TYPES:
+                raise ConfigError(f"{file}: unknown key {key}; {_known(section)}")
+            values[key] = (value, str(file))
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    """Other programs of the project may read other `TYMPAN_*` variables: only those with a section's name count."""
+    names = {variable_name(key): key for key in _TYPES}
+    values: dict[str, tuple[Any, str]] = {}
+    for variable, text in environment.items():
+        if variable in names:
+            values[names[variable]] = (text, variable)
+            continue
+        section = variable.removeprefix(ENV_PREFIX).partition("_")[0].lower()
+        if variable.startswith(ENV_PREFIX) and section in _SECTIONS:
+            raise ConfigError(f"{variable}: unknown setting; {_known(section)}")
+    return values
+
+
+def variable_name(key: str) -> str:
+    """The environment variable of a key: "server.port" is TYMPAN_SERVER_PORT."""
+    return ENV_PREFIX + key.replace(".", "_").upper()
+
+
+def _build(kind: type, section: str, given: dict[str, tuple[Any, str]]) -> Any:
+    converted = {
+        name: _convert(value, _TYPES[f"{section}.{name}"], f"{section}.{name}", source)
+        for name, (value, source) in given.items()
+    }
+    try:
+        return kind(**converted)
+    except ValueError as error:
+        sources = ", ".join(sorted({source for _, source in given.values()}))
+        raise ConfigError(f"{section}: {error} (from {sources})") from None
+
+
+def _convert(value: Any, kind: Any, key: str, source: str) -> Any:
+    """A value of TOML or of a flag, or the text of a variable, as its type."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{key} must be one of {', '.join(get_args(kind))}, not {value!r} (from {source})")
+        return value
+    if get_origin(kind) is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{key} must be a list of texts, not {value!r} (from {source})")
+        return tuple(item.strip() for item in items if item.strip())
+    try:
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return value
+        if isinstance(value, str) or (kind is float and type(value) is int):
+            return kind(value)
+    except ValueError:
+        pass
+    raise ConfigError(f"{key} must be {_KIND_NAMES[kind]}, not {value!r} (from {source})")
+
+
+def _within(settings: Any, name: str, low: float, high: float) -> None:
+    value = getattr(settings, name)
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+
+
+def _known(section: str) -> str:
+    names = [key.partition(".")[2] for key in _TYPES if key.startswith(section + ".")]
+    if not names:
+        return f"known sections: {', '.join(_SECTIONS)}"
+    return f"known in {section}: {', '.join(names)}"
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "a text"}
+_SECTIONS = tuple(section.name for section in dataclasses.fields(Config))
+_TYPES: dict[str, Any] = {
+    f"{section}.{name}": kind
+    for section, settings in get_type_hints(Config).items()
+    for name, kind in get_type_hints(settings).items()
+}

@@ -1,0 +1,396 @@
+"""One channel of a session: from samples on the clock to speech, jobs, words and finals. Pure.
+
+    samples   ──▶ ring ──▶ segmenter ──▶ segment started ──▶ utterance: audio to the engine, interims on the grid
+                                     └─▶ segment ended   ──▶ final job ──▶ finals leave in the order of the utterances
+
+What is asked of the engine is a function of the samples: an interim at each multiple of BLOCK_SAMPLES inside a
+segment, the final up to its end. Which interims run is up to the scheduler, where a newer one replaces one that
+waits; it asks `prefix_tokens` as a job starts, when all earlier answers are in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.pool.interface import BLOCK_SAMPLES, FRAME_SAMPLES, Hypothesis, Job, JobError, JobKind
+from streaming.audio.clock import ms_to_samples, samples_to_ms
+from streaming.audio.ring import PcmRing
+from streaming.protocol.messages import Event, InterimPolicy, LoadLevel, Speech, Transcript, Word
+from streaming.session.effects import Append, Discard, Effect, Send, Submit
+from streaming.session.settings import SessionSettings
+from streaming.transcript.stabilizer import Stabilizer, Update
+from streaming.transcript.words import TranscriptWord
+from vad import (
+    CommandedEnd,
+    EndpointSettings,
+    NoSpeech,
+    SegmentEnded,
+    Segmenter,
+    SegmentEvent,
+    SegmentStarted,
+    SpeechDetector,
+)
+
+RING_SAMPLES = ms_to_samples(60_000)
+"""An open segment (29 s at most), what may still become its pre-roll, and room."""
+INTERIM_BLOCKS: dict[LoadLevel, int] = {"normal": 1, "slow_interims": 2, "finals_only": 0, "refusing": 0}
+"""Blocks from one interim to the next at each level of load; 0: no interims."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the channels of one session have in common."""
+
+    settings: SessionSettings
+    interim: InterimPolicy
+    events: bool
+    level: LoadLevel = "normal"
+    next_utterance: int = 0
+    next_word: int = 0
+    utterances: int = 0
+    words: int = 0
+    corrected: int = 0
+    speech_samples: int = 0
+
+    def take_utterance_id(self) -> int:
+        self.next_utterance += 1
+        return self.next_utterance
+
+    def take_word_id(self) -> int:
+        self.next_word += 1
+        return self.next_word
+
+
+@dataclass(slots=True)
+class _Utterance:
+    id: int
+    start_sample: int
+    stabilizer: Stabilizer
+    appended_until: int
+    decoded_until: int
+    revision: int = 0
+    """Of the newest job; each job of an utterance has its own."""
+    end_sample: int | None = None
+    """None while it is open."""
+    pcm: bytes = b""
+    """Once it has ended: all of it, until its final is there."""
+    final_revision: int | None = None
+    final_asked_at: float = 0.0
+    answer: Hypothesis | JobError | None = None
+    """To its final job."""
+    asked_until: int = 0
+    """The newest position that an interim was asked for."""
+    asked_at: float | None = None
+    """When the oldest interim was asked for that has no answer yet, nor a newer one of them."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """Order of calls: `feed` with samples that follow one another, in pieces that end at every multiple of
+    BLOCK_SAMPLES; `hypothesis` and `job_failed` with answers to the jobs asked for; `end_segment` at any time.
+    """
+
+    index: int
+    stream: str
+    shared: Shared
+    segmenter: Segmenter
+    on_lost: Callable[[int, int, int], list[Effect]]
+    """(channel, from_sample, to_sample) of a final that was given up, in its place among the finals."""
+    position: int = 0
+    """First sample not yet here, 16 kHz."""
+    _ring: PcmRing = field(default_factory=lambda: PcmRing(RING_SAMPLES))
+    _open: _Utterance | None = None
+    _ended: deque[_Utterance] = field(default_factory=deque)
+    """Those whose final has not left, oldest first."""
+
+    # -- audio --------------------------------------------------------------------------------------------------
+
+    def feed(self, pcm: NDArray[np.int16], now: float) -> list[Effect]:
+        """Takes int16 (n,) at 16 kHz, which must not reach beyond the next multiple of BLOCK_SAMPLES."""
+        self._ring.append(pcm)
+        self.position += len(pcm)
+        effects = self._segment_events(self.segmenter.feed(pcm), now)
+        if self.position % BLOCK_SAMPLES == 0:
+            effects += self._block_due(now)
+        self._ring.trim(min(self.needed_from, self.position - BLOCK_SAMPLES))
+        return effects
+
+    def end_segment(self, rule: CommandedEnd, now: float) -> list[Effect]:
+        """Ends the open utterance here; nothing if there is none."""
+        return self._segment_events(self.segmenter.finish(rule), now)
+
+    def reconfigure(self, settings: EndpointSettings, detector: SpeechDetector | None = None) -> None:
+        """From the next frame on; None keeps the detector."""
+        self.segmenter.reconfigure(settings, detector)
+
+    def read_pcm(self, first: int) -> bytes:
+        """The samples from a position at most BLOCK_SAMPLES back up to the newest one, as s16le."""
+        return self._ring.read_bytes(first, self.position)
+
+    def _segment_events(self, events: list[SegmentEvent], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            match event:
+                case SegmentStarted():
+                    effects += self._segment_started(event)
+                case SegmentEnded():
+                    effects += self._segment_ended(event, now)
+                case NoSpeech(at_sample=at_sample) if self.shared.events:
+                    at_ms = samples_to_ms(at_sample)
+                    effects.append(
+                        Send(Event(label="no_speech", channel=self.index, start_ms=at_ms, source="endpointing"))
+                    )
+        return effects
+
+    def _segment_started(self, event: SegmentStarted) -> list[Effect]:
+        shared, settings = self.shared, self.shared.settings
+        utterance = shared.take_utterance_id()
+        stabilizer = Stabilizer(
+            utterance,
+            self.index,
+            shared.interim,
+            shared.take_word_id,
+            agreement=settings.agreement,
+            hold_back_samples=settings.hold_back_samples,
+            min_confidence=settings.min_confidence,
+            not_before_sample=event.start_sample,
+        )
+        self._open = _Utterance(
+            id=utterance,
+            start_sample=event.start_sample,
+            stabilizer=stabilizer,
+            appended_until=event.start_sample,
+            decoded_until=event.start_sample,
+        )
+        at_ms = samples_to_ms(event.onset_sample)
+        return [Send(Speech(channel=self.index, state="started", utterance=utterance, at_ms=at_ms))]
+
+    def _segment_ended(self, event: SegmentEnded, now: float) -> list[Effect]:
+        utterance = self._open
+        assert utterance is not None, "a segment ended that never started"
+        self._open = None
+        self._ended.append(utterance)
+        effects: list[Effect] = [
+            Send(
+                Speech(
+                    channel=self.index,
+                    state="ended",
+                    utterance=utterance.id,
+                    at_ms=samples_to_ms(event.at_sample),
+                    rule=event.rule,
+                )
+            ),
+            *self._append(utterance, event.end_sample),
+        ]
+        utterance.end_sample = event.end_sample
+        utterance.pcm = self._ring.read_bytes(utterance.start_sample, event.end_sample)
+        self.shared.speech_samples += event.end_sample - utterance.start_sample
+        job = self._job(utterance, "final", event.end_sample)
+        utterance.final_revision, utterance.final_asked_at = job.revision, now
+        return [*effects, Submit(job, now + self.shared.settings.final_deadline_s)]
+
+    # -- what is asked of the engine ------------------------------------------------------------------------------
+
+    def ask_until(self, sample: int, now: float) -> list[Effect]:
+        """Asks for an interim up to a position even where none is due; for a marker inside open speech."""
+        utterance = self._open
+        if utterance is None or sample <= max(utterance.decoded_until, utterance.asked_until):
+            return []
+        return [*self._append(utterance, sample), self._interim(utterance, sample, now)]
+
+    def ask_again(self, now: float) -> list[Effect]:
+        """After a failed interim: asks for the same once more."""
+        utterance = self._open
+        if utterance is None or utterance.asked_at is not None or utterance.asked_until <= utterance.decoded_until:
+            return []
+        return [self._interim(utterance, utterance.asked_until, now)]
+
+    def prefix_tokens(self, job: Job) -> tuple[int, ...]:
+        """What the answer to a job that starts now must begin with."""
+        utterance = self._find(job.utterance)
+        return utterance.stabilizer.prefix_tokens(job.kind) if utterance else ()
+
+    def _block_due(self, now: float) -> list[Effect]:
+        utterance = self._open
+        if utterance is None or self.position <= utterance.start_sample:
+            return []
+        effects = self._append(utterance, self.position)
+        every = INTERIM_BLOCKS[self.shared.level]
+        if self.shared.interim == "off" or not every or self.position // BLOCK_SAMPLES % every:
+            return effects
+        return [*effects, self._interim(utterance, self.position, now)]
+
+    def _interim(self, utterance: _Utterance, until_sample: int, now: float) -> Effect:
+        utterance.asked_until = until_sample
+        utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
+        job = self._job(utterance, "interim", until_sample)
+        return Submit(job, now + self.shared.settings.interim_deadline_s)
+
+    def _job(self, utterance: _Utterance, kind: JobKind, until_sample: int) -> Job:
+        utterance.revision += 1
+        return Job(
+            stream=self.stream,
+            utterance=utterance.id,
+            revision=utterance.revision,
+            kind=kind,
+            start_sample=utterance.start_sample,
+            until_sample=until_sample,
+        )
+
+    def _append(self, utterance: _Utterance, until: int) -> list[Effect]:
+        first = utterance.appended_until
+        if until <= first:
+            return []
+        utterance.appended_until = until
+        return [Append(self.stream, utterance.id, first, self._ring.read_bytes(first, until))]
+
+    # -- what the engine answers ----------------------------------------------------------------------------------
+
+    def hypothesis(self, hypothesis: Hypothesis, now: float) -> list[Effect]:
+        """Takes an answer; one to a job that is not asked for any more is dropped."""
+        utterance = self._find(hypothesis.utterance)
+        if utterance is None:
+            return []
+        if hypothesis.final:
+            return self._resolve(utterance, hypothesis)
+        utterance.decoded_until = max(utterance.decoded_until, hypothesis.decoded_until)
+        utterance.asked_at = None if utterance.decoded_until >= utterance.asked_until else now
+        return list(self._updates(utterance, hypothesis))
+
+    def job_failed(self, error: JobError) -> list[Effect]:
+        """A job was given up. A later interim covers a failed one; a failed final becomes a gap."""
+        utterance = self._find(error.utterance)
+        if utterance is None:
+            return []
+        if error.revision == utterance.final_revision:
+            return self._resolve(utterance, error)
+        utterance.asked_at = None
+        return []
+
+    def _resolve(self, utterance: _Utterance, answer: Hypothesis | JobError) -> list[Effect]:
+        if utterance.final_revision is None or answer.revision != utterance.final_revision:
+            return []
+        utterance.answer = answer
+        effects: list[Effect] = []
+        while self._ended and self._ended[0].answer is not None:
+            effects += self._finish(self._ended.popleft())
+        return effects
+
+    def _finish(self, utterance: _Utterance) -> list[Effect]:
+        """The final leaves: everything before it has left."""
+        assert utterance.end_sample is not None
+        self.shared.utterances += 1
+        forget = Discard(self.stream, utterance.id)
+        if not isinstance(utterance.answer, Hypothesis):
+            return [*self.on_lost(self.index, utterance.start_sample, utterance.end_sample), forget]
+        return [*self._updates(utterance, utterance.answer), *self._sounds(utterance.answer), forget]
+
+    def _updates(self, utterance: _Utterance, hypothesis: Hypothesis) -> Iterator[Effect]:
+        update = utterance.stabilizer.hypothesis(hypothesis)
+        if update is None:
+            return
+        if update.final:
+            self.shared.words += len(utterance.stabilizer.words)
+            self.shared.corrected += update.corrected
+        yield Send(self._transcript(update, hypothesis))
+
+    def _transcript(self, update: Update, hypothesis: Hypothesis) -> Transcript:
+        return Transcript(
+            utterance=hypothesis.utterance,
+            channel=self.index,
+            revision=update.revision,
+            from_word=update.from_word,
+            words=[wire_word(word) for word in update.words],
+            final=update.final,
+            text=update.text if update.final else None,
+            corrected=update.corrected,
+            decoded_until_ms=samples_to_ms(hypothesis.decoded_until),
+            lag_ms=samples_to_ms(max(0, self.position - hypothesis.decoded_until)),
+            language=hypothesis.language,
+        )
+
+    def _sounds(self, hypothesis: Hypothesis) -> Iterator[Effect]:
+        if not self.shared.events:
+            return
+        for sound in hypothesis.sounds:
+            yield Send(
+                Event(
+                    label=sound.label,
+                    channel=self.index,
+                    start_ms=samples_to_ms(sound.start_sample),
+                    end_ms=samples_to_ms(sound.end_sample),
+                    source="description",
+                )
+            )
+
+    # -- what is there --------------------------------------------------------------------------------------------
+
+    def decoded(self, sample: int) -> bool:
+        """True when all speech before the position is decoded: finals are there, open speech has an interim of it."""
+        for utterance in self._live():
+            still_goes_on = utterance.end_sample is None or utterance.end_sample > sample
+            if utterance.start_sample < sample and not (still_goes_on and utterance.decoded_until >= sample):
+                return False
+        return True
+
+    def segment_pcm(self, utterance: int) -> tuple[int, bytes] | None:
+        """(first sample, s16le PCM) of an utterance that is not done: what the engine was given of it."""
+        found = self._find(utterance)
+        if found is None:
+            return None
+        if found.end_sample is not None:
+            return found.start_sample, found.pcm
+        return found.start_sample, self._ring.read_bytes(found.start_sample, found.appended_until)
+
+    @property
+    def waiting_finals(self) -> int:
+        return len(self._ended)
+
+    @property
+    def backlog_samples(self) -> int:
+        """Speech that has no final yet, at 16 kHz."""
+        ended = sum(len(utterance.pcm) // 2 for utterance in self._ended)
+        return ended + (self.position - self._open.start_sample if self._open else 0)
+
+    @property
+    def needed_from(self) -> int:
+        """Audio before this is needed for nothing that is still to come (ended utterances keep their own)."""
+        return self._open.start_sample if self._open else self.segmenter.keep_from
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the oldest job that is still with the engine was asked for."""
+        asked = [utterance.final_asked_at for utterance in self._ended if utterance.answer is None]
+        if self._open is not None and self._open.asked_at is not None:
+            asked.append(self._open.asked_at)
+        return min(asked, default=None)
+
+    def marker_target(self) -> int:
+        """The newest position on the encoder's frames: what a marker at this moment waits for."""
+        return self.position // FRAME_SAMPLES * FRAME_SAMPLES
+
+    def _find(self, utterance: int) -> _Utterance | None:
+        return next((known for known in self._live() if known.id == utterance), None)
+
+    def _live(self) -> Iterator[_Utterance]:
+        yield from self._ended
+        if self._open is not None:
+            yield self._open
+
+
+def wire_word(word: TranscriptWord) -> Word:
+    """A word as the client reads it."""
+    return Word(
+        id=word.id,
+        text=word.text,
+        start_ms=samples_to_ms(word.start_sample),
+        end_ms=samples_to_ms(word.end_sample),
+        confidence=round(word.confidence, 3),
+        state=word.state,
+        glued=word.glued,
+    )

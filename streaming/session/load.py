@@ -1,0 +1,64 @@
+"""How far behind the answers are, as levels with hysteresis. Pure.
+
+lag ──▶ above `slow_interims_after_s`: slow_interims ──▶ above `finals_only_after_s`: finals_only
+and one level back each time the lag has been below half of the level's threshold for `recover_after_s`
+"""
+
+from __future__ import annotations
+
+from inference.pool.interface import BLOCK_SAMPLES
+from streaming.audio.clock import samples_to_ms
+from streaming.protocol.messages import Load, LoadLevel
+from streaming.session.channel import INTERIM_BLOCKS
+from streaming.session.effects import Effect, Send
+from streaming.session.settings import SessionSettings
+
+LEVELS: tuple[LoadLevel, ...] = ("normal", "slow_interims", "finals_only")
+
+
+class LoadMeter:
+    """Says so when the level or the durability changes."""
+
+    def __init__(self, settings: SessionSettings) -> None:
+        self._thresholds_ms = (
+            0,
+            round(settings.slow_interims_after_s * 1000),
+            round(settings.finals_only_after_s * 1000),
+        )
+        self._recover_after_s = settings.recover_after_s
+        self._at = 0
+        self._good_since: float | None = None
+        self._lag_ms = 0
+        self._durable = True
+
+    @property
+    def level(self) -> LoadLevel:
+        return LEVELS[self._at]
+
+    def measure(self, lag_ms: int, now: float) -> list[Effect]:
+        """Takes the age of the oldest job without an answer."""
+        self._lag_ms = lag_ms
+        wanted = sum(lag_ms > threshold for threshold in self._thresholds_ms[1:])
+        if wanted > self._at:
+            self._at, self._good_since = wanted, None
+            return [self._message()]
+        if self._at == 0 or lag_ms > self._thresholds_ms[self._at] // 2:
+            self._good_since = None
+            return []
+        if self._good_since is None:
+            self._good_since = now
+        if now - self._good_since < self._recover_after_s:
+            return []
+        self._at, self._good_since = self._at - 1, None
+        return [self._message()]
+
+    def durable(self, durable: bool) -> list[Effect]:
+        """Whether audio reaches the store."""
+        if durable == self._durable:
+            return []
+        self._durable = durable
+        return [self._message()]
+
+    def _message(self) -> Effect:
+        interim_ms = INTERIM_BLOCKS[self.level] * samples_to_ms(BLOCK_SAMPLES)
+        return Send(Load(level=self.level, lag_ms=self._lag_ms, interim_ms=interim_ms, durable=self._durable))

@@ -1,0 +1,63 @@
+"""What waits for the client to read it: bounded, numbered as it leaves. Pure.
+
+A reader that keeps up sees every message. For one that falls behind, an interim joins the interim of its utterance
+that still waits, and a newer `ack` or `load` takes the place of the older one; nothing else is ever left out.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streaming.protocol.messages import Ack, Load, ServerMessage, Transcript
+
+
+class OutboxFullError(Exception):
+    """The client does not read; what waits has reached its limit."""
+
+
+class Outbox:
+    def __init__(self, limit_messages: int) -> None:
+        self._limit = limit_messages
+        self._next_key = 0
+        self._waiting: dict[object, ServerMessage] = {}
+        self._seq = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, message: ServerMessage) -> None:
+        """Raises OutboxFullError; the message is not taken then."""
+        key = self._key(message)
+        older = self._waiting.get(key)
+        if older is None and len(self._waiting) >= self._limit:
+            raise OutboxFullError(f"{self._limit} messages wait for the client")
+        if isinstance(older, Transcript) and isinstance(message, Transcript):
+            message = join_interims(older, message)
+        self._waiting[key] = message
+
+    def pop(self) -> ServerMessage | None:
+        """The next message, with its `seq`: 1, 2, 3 ... without holes."""
+        if not self._waiting:
+            return None
+        message = self._waiting.pop(next(iter(self._waiting)))
+        self._seq += 1
+        message.seq = self._seq
+        return message
+
+    def _key(self, message: ServerMessage) -> object:
+        """Messages of one key replace each other."""
+        match message:
+            case Transcript(final=False):
+                return ("interim", message.utterance)
+            case Ack() | Load():
+                return type(message)
+        self._next_key += 1
+        return self._next_key
+
+
+def join_interims(older: Transcript, newer: Transcript) -> Transcript:
+    """One interim that does what the two do one after the other."""
+    if newer.from_word <= older.from_word:
+        return newer
+    kept = older.words[: newer.from_word - older.from_word]
+    return msgspec.structs.replace(newer, from_word=older.from_word, words=[*kept, *newer.words])

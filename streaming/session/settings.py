@@ -1,0 +1,43 @@
+"""Limits and thresholds of one session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.audio.clock import SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """All of one server's sessions share it. Raises ValueError where two limits contradict each other."""
+
+    high_water_samples: int = 60 * SAMPLE_RATE
+    """No more audio is taken while a channel has this much undecided speech, at 16 kHz ..."""
+    low_water_samples: int = 45 * SAMPLE_RATE
+    """... until it is down to this; above 29 s, which an open utterance alone may have."""
+    max_waiting_finals: int = 32
+    """No more audio is taken either while a channel waits for this many finals, until half of them are done."""
+    max_waiting_markers: int = 1024
+    outbox_messages: int = 512
+    """Messages kept for a client that does not read; one more and it is disconnected."""
+    interim_deadline_s: float = 0.5
+    final_deadline_s: float = 0.25
+    slow_interims_after_s: float = 2.0
+    """An answer that takes longer than this halves the rate of interims ..."""
+    finals_only_after_s: float = 5.0
+    """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
+    recover_after_s: float = 3.0
+    agreement: int = 2
+    """Successive hypotheses that must agree on a word before it is stable."""
+    hold_back_samples: int = 0
+    """A word that ends nearer than this to the newest decoded sample is not stable yet."""
+    min_confidence: float = 0.0
+    """A word with less is not stable before the final."""
+
+    def __post_init__(self) -> None:
+        if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:
+            raise ValueError("low_water_samples must be at least 30 s and below high_water_samples")
+        if not 0 < self.slow_interims_after_s < self.finals_only_after_s:
+            raise ValueError("slow_interims_after_s must be above 0 and below finals_only_after_s")
+        if min(self.max_waiting_finals, self.max_waiting_markers, self.outbox_messages, self.agreement) < 2:
+            raise ValueError("max_waiting_finals, max_waiting_markers, outbox_messages and agreement start at 2")

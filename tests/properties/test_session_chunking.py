@@ -1,0 +1,67 @@
+"""Chunking never matters: whatever messages carry the same samples, the session does the same."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming.protocol.messages import Ack, Audio, AudioFormat, Event, Speech, Start, Stop, Transcript
+from streaming.session.effects import Effect, Send, StoreAudio, Submit
+from tests.support.sessions import ENDPOINTING, Driver, make_core, speech
+
+TOTAL_S = 6.0
+
+
+def outcome(start: Start, samples: bytes, frame_bytes: int, cuts: list[int]) -> list[Effect]:
+    """What a session does that depends on samples alone; jobs are not answered, so that nothing else plays in."""
+    driver = Driver(make_core(start))
+    frames = len(samples) // frame_bytes
+    edges = [0, *sorted(cut % frames for cut in cuts), frames]
+    for first, until in itertools.pairwise(edges):
+        driver.give(Audio(first_sample=first, data=samples[first * frame_bytes : until * frame_bytes]))
+    driver.give(Stop())
+    kinds = (Speech, Event, Ack)
+    return [
+        effect
+        for effect in driver.effects
+        if isinstance(effect, Submit | StoreAudio) or (isinstance(effect, Send) and isinstance(effect.message, kinds))
+    ]
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (16_000, 2), (8_000, 2), (44_100, 1), (48_000, 2)])
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, 2**20), max_size=12), begin=st.floats(0.2, 2.0), pause=st.floats(0.3, 1.2))
+def test_any_split_of_the_same_samples_does_the_same(
+    rate: int, channels: int, cuts: list[int], begin: float, pause: float
+) -> None:
+    """Speech events, jobs, stored audio and acks are equal, and in the same order."""
+    one = speech((begin, begin + 1.0), (begin + 1.0 + pause, 4.5), total_s=TOTAL_S, rate=rate)
+    voices = [one, np.roll(one, rate // 3)][:channels]
+    samples = np.stack(voices, axis=1).astype("<i2").tobytes()
+    start = Start(audio=AudioFormat(sample_rate=rate, channels=channels), endpointing=ENDPOINTING)
+    whole = outcome(start, samples, 2 * channels, [])
+    assert any(isinstance(effect, Submit) for effect in whole)
+    assert outcome(start, samples, 2 * channels, cuts) == whole
+
+
+@settings(max_examples=25, deadline=None)
+@given(answered=st.lists(st.booleans(), min_size=40, max_size=40))
+def test_finals_do_not_depend_on_which_interims_were_answered(answered: list[bool]) -> None:
+    """Load decides which interims run; the finals' words and the jobs that made them stay as they are."""
+
+    def finals(answers: list[bool]) -> list[tuple[object, ...]]:
+        driver = Driver(make_core())
+        samples = speech((0.5, 2.4), (3.4, 5.0), total_s=TOTAL_S)
+        driver.give(Audio(first_sample=0, data=samples.tobytes()), Stop())
+        for job, run in zip(driver.jobs, answers, strict=False):
+            if run or job.kind == "final":
+                driver.reply(job, *(f"w{n}" for n in range((job.until_sample - job.start_sample) // 8_000)))
+        return [
+            (message.utterance, message.text, message.decoded_until_ms)
+            for message in driver.sent(Transcript)
+            if message.final
+        ]
+
+    assert finals(answered) == finals([True] * 40)

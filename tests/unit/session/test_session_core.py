@@ -1,0 +1,410 @@
+"""The session core with a scripted detector, scripted answers and a fake clock."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from inference.pool.interface import BLOCK_SAMPLES, Hypothesis, JobError, Sound
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.messages import (
+    Ack,
+    Audio,
+    AudioFormat,
+    Configure,
+    Error,
+    Event,
+    Finalize,
+    Gap,
+    Load,
+    Marker,
+    MarkerEcho,
+    Ready,
+    Speech,
+    Start,
+    Stop,
+    Summary,
+    Transcript,
+)
+from streaming.session.effects import CloseStream, Discard, OpenStream
+from streaming.session.settings import SessionSettings
+from tests.support.sessions import ENDPOINTING, Driver, answer_to, audio, make_core, speech
+
+HALF_S = 8_000
+
+
+def finals(driver: Driver) -> list[Transcript]:
+    return [message for message in driver.sent(Transcript) if message.final]
+
+
+def test_a_session_begins_with_its_streams_and_ready() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(channels=2, sample_rate=8000), interim="off")))
+    assert [effect.stream for effect in driver.effects if isinstance(effect, OpenStream)] == ["s/0", "s/1"]
+    (ready,) = driver.sent(Ready)
+    assert (ready.session, ready.next_sample, ready.interim) == ("s", 0, "off")
+    assert ready.audio.sample_rate == 8000
+
+
+def test_speech_becomes_an_utterance_with_interims_on_the_grid_and_one_final() -> None:
+    driver = Driver(make_core(), answer=True)
+    driver.give(audio(speech((1.0, 3.0), total_s=5.0)), Stop())
+
+    started, ended = driver.sent(Speech)
+    assert (started.state, started.utterance) == ("started", 1)
+    assert 990 <= started.at_ms <= 1000
+    assert (ended.state, ended.rule) == ("ended", "silence")
+    assert 3500 <= ended.at_ms <= 3540, "the endpoint fires min_silence_ms after the speech"
+
+    interims = [job.until_sample for job in driver.jobs if job.kind == "interim"]
+    assert interims == [3 * HALF_S, 4 * HALF_S, 5 * HALF_S, 6 * HALF_S, 7 * HALF_S]
+    (final,) = [job for job in driver.jobs if job.kind == "final"]
+    assert final.start_sample % 320 == 0
+    assert final.start_sample <= 16_000 - 200 * 16 < final.start_sample + 832
+    assert 3.2 * 16_000 <= final.until_sample <= 3.25 * 16_000
+    assert [message.text for message in finals(driver)] == ["w0 w1 w2 w3"]
+
+
+def test_the_engine_gets_an_utterances_audio_without_holes_and_before_the_jobs_that_need_it() -> None:
+    samples = speech((0.6, 2.2), total_s=4.0)
+    driver = Driver(make_core())
+    driver.give(audio(samples))
+    (final,) = [job for job in driver.jobs if job.kind == "final"]
+    held_until = final.start_sample
+    pcm = b""
+    for piece in driver.appended(1):
+        assert piece.first_sample == held_until
+        held_until += len(piece.pcm) // 2
+        assert held_until % BLOCK_SAMPLES == 0 or held_until == final.until_sample
+        pcm += piece.pcm
+    first = final.start_sample
+    assert pcm == samples[first:held_until].tobytes()
+    assert driver.core.segment_pcm(1) == (first, samples[first : final.until_sample].tobytes())
+
+
+def test_a_job_binds_the_words_that_are_stable_when_it_starts() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 4.0), total_s=3.0)))
+    first, second, third = driver.jobs[:3]
+    assert driver.core.prefix_tokens(first) == ()
+    driver.reply(first, "so")
+    driver.reply(second, "so", "we")
+    hypothesis = answer_to(third, ["so"])
+    assert driver.core.prefix_tokens(third) == hypothesis.words[0].tokens
+    states = [word.state for word in driver.sent(Transcript)[-1].words]
+    assert states == ["stable", "tentative"]
+
+
+def test_a_final_is_free_unless_the_session_asked_for_append_only() -> None:
+    for policy, bound in (("stable", False), ("append_only", True)):
+        driver = Driver(make_core(Start(interim=policy, endpointing=ENDPOINTING)), answer=True)
+        driver.give(audio(speech((0.5, 2.5), total_s=2.6)))
+        final = msgspec.structs.replace(driver.jobs[-1], kind="final")
+        assert bool(driver.core.prefix_tokens(final)) is bound
+
+
+def test_finals_leave_in_the_order_of_their_utterances() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 1.5), (3.0, 4.0), total_s=6.0)))
+    first, second = [job for job in driver.jobs if job.kind == "final"]
+    driver.reply(second, "second")
+    assert finals(driver) == []
+    driver.reply(first, "first")
+    assert [message.text for message in finals(driver)] == ["first", "second"]
+    assert [effect.utterance for effect in driver.effects if isinstance(effect, Discard)] == [1, 2]
+
+
+def test_word_ids_are_unique_in_the_session() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(channels=2), endpointing=ENDPOINTING)), answer=True)
+    one = speech((0.5, 2.0), total_s=4.0)
+    driver.give(audio(np.stack([one, np.roll(one, 8_000)], axis=1)), Stop())
+    ids = [word.id for message in finals(driver) for word in message.words]
+    assert len(ids) == len(set(ids)) > 4
+    assert {message.channel for message in finals(driver)} == {0, 1}
+
+
+def test_a_final_that_is_given_up_becomes_a_gap_and_an_error_never_silence() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(sample_rate=8000), endpointing=ENDPOINTING)))
+    driver.give(audio(speech((0.5, 1.5), total_s=3.0, rate=8000)))
+    (final,) = [job for job in driver.jobs if job.kind == "final"]
+    driver.carry_out(driver.core.job_failed(JobError("s/0", 1, final.revision, "internal", "it broke")))
+    (gap,) = driver.sent(Gap)
+    assert (gap.reason, gap.channel) == ("lost", 0)
+    assert (gap.from_sample, gap.to_sample) == (final.start_sample // 2, final.until_sample // 2)
+    (error,) = driver.sent(Error)
+    assert (error.code, error.fatal) == ("decode_failed", False)
+    driver.give(Stop())
+    assert driver.sent(Summary)[0].gaps == 1
+
+
+def test_a_failed_interim_changes_nothing() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 3.0), total_s=2.0)))
+    before = len(driver.messages)
+    driver.carry_out(driver.core.job_failed(JobError("s/0", 1, driver.jobs[0].revision, "internal", "it broke")))
+    assert driver.messages[before:] == []
+
+
+def test_answers_for_utterances_that_are_done_are_dropped() -> None:
+    driver = Driver(make_core(), answer=True)
+    driver.give(audio(speech((0.5, 1.5), total_s=3.0)))
+    before = len(driver.messages)
+    driver.reply(driver.jobs[0], "late")
+    driver.reply(driver.jobs[-1], "twice")
+    driver.carry_out(driver.core.hypothesis(Hypothesis("other/0", 1, 1, True, 0, ()), 0.0))
+    assert driver.messages[before:] == []
+
+
+def test_acks_come_at_each_half_second_and_at_the_end() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(sample_rate=44100))))
+    driver.give(audio(speech(total_s=1.8, rate=44100)), Stop())
+    assert [ack.sample for ack in driver.sent(Ack)] == [22_050, 44_100, 66_150, 79_380]
+
+
+def test_a_marker_in_silence_is_echoed_at_once_with_its_place() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(sample_rate=8000))))
+    driver.give(audio(speech(total_s=1.0, rate=8000)), Marker(id="m"))
+    assert driver.sent(MarkerEcho) == [MarkerEcho(id="m", sample=8000)]
+
+
+def test_a_marker_in_open_speech_asks_for_an_interim_up_to_itself_and_waits_for_it() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 3.0), total_s=1.8)), Marker(id="m"))
+    job = driver.jobs[-1]
+    assert (job.kind, job.until_sample) == ("interim", 28_800)
+    assert driver.appended(1)[-1].first_sample + len(driver.appended(1)[-1].pcm) // 2 == 28_800
+    assert driver.sent(MarkerEcho) == []
+    driver.reply(job, "so")
+    assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+    assert driver.messages[-2].seq == -1, "numbers are the outbox's business"
+
+
+def test_a_marker_on_the_grid_asks_for_nothing_more() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 3.0), total_s=2.0)))
+    asked = len(driver.jobs)
+    driver.give(Marker(id="m"))
+    assert len(driver.jobs) == asked
+    driver.reply(driver.jobs[-1], "so")
+    assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+
+def test_markers_wait_for_finals_before_them_and_keep_their_order() -> None:
+    driver = Driver(make_core())
+    samples = speech((0.5, 1.5), total_s=4.0)
+    driver.give(audio(samples[:44_800]), Marker(id="a"), audio(samples[44_800:], 44_800), Marker(id="b"))
+    assert driver.sent(MarkerEcho) == []
+    (final,) = [job for job in driver.jobs if job.kind == "final"]
+    driver.reply(final, "so")
+    assert [echo.id for echo in driver.sent(MarkerEcho)] == ["a", "b"]
+
+
+def test_a_marker_is_echoed_even_if_an_interim_fails() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 3.0), total_s=1.8)), Marker(id="m"))
+    job = driver.jobs[-1]
+    driver.carry_out(driver.core.job_failed(JobError(job.stream, 1, job.revision, "internal", "it broke")))
+    driver.tick(0.5)
+    assert driver.jobs[-1].revision > job.revision
+    assert driver.jobs[-1].until_sample == job.until_sample
+    driver.reply(driver.jobs[-1], "so")
+    assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+
+def test_too_many_waiting_markers_are_refused() -> None:
+    driver = Driver(make_core(settings=SessionSettings(max_waiting_markers=2)))
+    driver.give(audio(speech((0.5, 3.0), total_s=1.8)), Marker(id="a"), Marker(id="b"))
+    with pytest.raises(ProtocolError, match="markers"):
+        driver.give(Marker(id="c"))
+
+
+def test_finalize_ends_open_speech_and_speech_may_go_on() -> None:
+    driver = Driver(make_core(), answer=True)
+    samples = speech((0.5, 4.0), total_s=6.0)
+    driver.give(audio(samples[:32_000]), Finalize(), audio(samples[32_000:], 32_000), Stop())
+    ended = [(message.utterance, message.rule) for message in driver.sent(Speech) if message.state == "ended"]
+    assert ended == [(1, "finalize"), (2, "silence")]
+    one, two = [job for job in driver.jobs if job.kind == "final"]
+    assert two.start_sample == one.until_sample
+
+
+def test_finalize_in_silence_does_nothing() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech(total_s=1.0)))
+    before = len(driver.effects)
+    driver.give(Finalize())
+    assert driver.effects[before:] == []
+
+
+def test_stop_ends_open_speech_and_the_summary_comes_after_the_last_final() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 3.0), total_s=2.0)), Stop())
+    assert not driver.core.finished
+    driver.reply(driver.jobs[-1], "so", "we", "went")
+    assert driver.core.finished
+    assert isinstance(driver.messages[-2], Transcript)
+    (summary,) = driver.sent(Summary)
+    assert (summary.audio_ms, summary.utterances, summary.words, summary.gaps) == (2000, 1, 3, 0)
+    assert 1700 <= summary.speech_ms <= 1720
+    assert [effect.stream for effect in driver.core.close() if isinstance(effect, CloseStream)] == ["s/0"]
+
+
+def test_what_comes_after_stop_is_ignored() -> None:
+    driver = Driver(make_core(), answer=True)
+    driver.give(Stop())
+    before = len(driver.effects)
+    driver.give(audio(speech((0.0, 1.0), total_s=1.0)), Marker(id="m"), Stop())
+    assert driver.effects[before:] == []
+
+
+def test_configure_changes_endpointing_from_there_on() -> None:
+    driver = Driver(make_core(), answer=True)
+    samples = speech((0.5, 1.0), (2.0, 2.5), total_s=5.0)
+    patient = msgspec.structs.replace(ENDPOINTING, min_silence_ms=2000, detector="webrtc")
+    driver.give(audio(samples[:26_000]), Configure(endpointing=patient), audio(samples[26_000:], 26_000))
+    ended = [message.at_ms for message in driver.sent(Speech) if message.state == "ended"]
+    assert len(ended) == 2
+    assert 1500 <= ended[0] <= 1540
+    assert 4500 <= ended[1] <= 4550
+
+
+def test_configure_turns_interims_off_for_the_utterances_that_follow() -> None:
+    driver = Driver(make_core(), answer=True)
+    driver.give(Configure(interim="off", events=False), audio(speech((0.5, 3.0), total_s=4.0)))
+    assert [job.kind for job in driver.jobs] == ["final"]
+    assert [message.final for message in driver.sent(Transcript)] == [True]
+
+
+def test_a_short_gap_is_reported_and_filled_with_silence() -> None:
+    driver = Driver(make_core(), answer=True)
+    samples = speech((0.5, 3.0), total_s=4.0)
+    driver.give(audio(samples[:24_000]), audio(samples[25_600:], 25_600), Stop())
+    assert driver.sent(Gap) == [Gap(from_sample=24_000, to_sample=25_600, reason="client")]
+    assert [message.rule for message in driver.sent(Speech) if message.state == "ended"] == ["silence"]
+    assert driver.sent(Summary)[0].audio_ms == 4000
+
+
+def test_a_long_gap_ends_open_speech() -> None:
+    driver = Driver(make_core(), answer=True)
+    samples = speech((0.5, 1.5), (4.0, 5.0), total_s=7.0)
+    driver.give(audio(samples[:24_000]), audio(samples[64_000:], 64_000), Stop())
+    ended = [(message.rule, message.at_ms) for message in driver.sent(Speech) if message.state == "ended"]
+    assert ended[0] == ("gap", 1500)
+    assert ended[1][0] == "silence"
+    assert 5500 <= ended[1][1] <= 5540, "the gap has not bent the clock"
+
+
+def test_audio_that_was_sent_before_is_not_heard_twice() -> None:
+    samples = speech((0.5, 1.5), total_s=3.0)
+    plain, resent = Driver(make_core(), answer=True), Driver(make_core(), answer=True)
+    plain.give(audio(samples), Stop())
+    resent.give(audio(samples[:30_000]), audio(samples[10_000:], 10_000), Stop())
+    assert resent.jobs == plain.jobs
+    assert [message.text for message in finals(resent)] == [message.text for message in finals(plain)]
+    assert resent.sent(Ack) == plain.sent(Ack)
+    assert resent.sent(Speech) == plain.sent(Speech)
+
+
+def test_bad_audio_is_refused_and_audio_too_far_ahead() -> None:
+    driver = Driver(make_core(Start(audio=AudioFormat(channels=2))))
+    with pytest.raises(ProtocolError, match="multiple of 4") as refused:
+        driver.give(Audio(first_sample=0, data=b"\0" * 6))
+    assert refused.value.code == "bad_audio"
+    with pytest.raises(ProtocolError, match="60 s") as refused:
+        driver.give(audio(np.zeros((10, 2), np.int16), first_sample=61 * 16_000))
+    assert refused.value.code == "bad_audio"
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        make_core(Start(endpointing=msgspec.structs.replace(ENDPOINTING, threshold=2.0)))
+    assert refused.value.code == "unsupported"
+
+
+def test_sounds_of_finals_become_events() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 1.5), total_s=3.0)))
+    job = driver.jobs[-1]
+    sound = Sound("laughs", 16_000, 24_000)
+    driver.carry_out(driver.core.hypothesis(msgspec.structs.replace(answer_to(job, ["so"]), sounds=(sound,)), 0.0))
+    (event,) = driver.sent(Event)
+    assert (event.label, event.source, event.phase) == ("laughs", "description", "instant")
+    assert (event.start_ms, event.end_ms) == (1000, 1500)
+
+
+def test_no_speech_is_an_event_of_the_endpointing() -> None:
+    quiet = msgspec.structs.replace(ENDPOINTING, no_speech_ms=2000)
+    driver = Driver(make_core(Start(endpointing=quiet)))
+    driver.give(audio(speech(total_s=5.0)))
+    (event,) = driver.sent(Event)
+    assert (event.label, event.source) == ("no_speech", "endpointing")
+
+
+def test_late_answers_slow_interims_then_end_them_and_both_are_announced() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.1, 9.0), total_s=1.0)))
+    driver.tick(2.1)
+    driver.tick(5.1)
+    driver.tick(5.2)
+    assert [(load.level, load.interim_ms) for load in driver.sent(Load)] == [
+        ("slow_interims", 1000),
+        ("finals_only", 0),
+    ]
+    asked = len(driver.jobs)
+    driver.give(audio(speech((0.0, 2.0), total_s=2.0), 16_000))
+    assert len(driver.jobs) == asked, "no more interims"
+
+
+def test_load_recovers_one_level_at_a_time() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.1, 9.0), total_s=1.0)))
+    driver.tick(5.1)
+    driver.reply(driver.jobs[-1], "so")
+    for now in (5.5, 8.5, 9.0, 12.0):
+        driver.tick(now)
+    assert [load.level for load in driver.sent(Load)] == ["finals_only", "slow_interims", "normal"]
+
+
+def test_slow_interims_come_at_every_second_block() -> None:
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.1, 9.0), total_s=1.0)))
+    driver.tick(2.1)
+    asked = len(driver.jobs)
+    driver.give(audio(speech((0.0, 2.0), total_s=2.0), 16_000))
+    assert [job.until_sample for job in driver.jobs[asked:]] == [32_000, 48_000]
+
+
+def test_a_store_that_fails_is_announced_once_and_so_is_its_return() -> None:
+    core = make_core()
+    driver = Driver(core)
+    driver.carry_out(core.store_failed())
+    driver.carry_out(core.store_failed())
+    driver.carry_out(core.stored(8000, 1.0))
+    assert [load.durable for load in driver.sent(Load)] == [False, True]
+    assert driver.sent(Ack) == [Ack(sample=8000)]
+
+
+def test_audio_is_held_back_between_the_watermarks() -> None:
+    """What waits for finals counts: past the high-water mark nothing more is taken until the low one is reached."""
+    driver = Driver(make_core())
+    block = np.concatenate([speech((0.0, 9.0), total_s=9.0), speech(total_s=1.0)])
+    at = 0
+    while driver.core.can_accept:
+        driver.give(audio(block, at))
+        at += len(block)
+    assert driver.core.backlog_samples >= 60 * 16_000
+    assert at < 90 * 16_000
+    waiting = [job for job in driver.jobs if job.kind == "final"]
+    answered = 0
+    while not driver.core.can_accept:
+        driver.reply(waiting[answered], "so")
+        answered += 1
+    assert driver.core.backlog_samples <= 45 * 16_000
+    assert answered > 1
+
+
+def test_many_short_finals_hold_audio_back_too() -> None:
+    driver = Driver(make_core(settings=SessionSettings(max_waiting_finals=4)))
+    block = speech((0.2, 0.5), total_s=1.2)
+    for n in range(4):
+        assert driver.core.can_accept
+        driver.give(audio(block, n * len(block)))
+    assert not driver.core.can_accept
