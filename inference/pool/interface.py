@@ -117,7 +117,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     languages: tuple[str, ...] = ("en",)
 
 
-class WorkerLost(Exception):  # noqa: N818
+class WorkerLost(Exception):
     """The worker died or hung while it held this step; its state is gone, the step may be tried again."""
 
 
