@@ -1,0 +1,63 @@
+"""Two detectors in a row: a cheap one decides whether the good one needs to run at all."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.detector import SpeechDetector
+from vad.settings import FRAME_SAMPLES
+
+HOLD_FRAMES: Final = 16
+"""The detector stays awake this long after the gate last saw voice: 512 ms."""
+WARM_UP_FRAMES: Final = 10
+"""Frames before the one that wakes the detector, which it hears first: 320 ms."""
+
+
+class CascadeDetector:
+    """The probability of `detector` while `gate` has seen voice in the last `HOLD_FRAMES` frames, 0 otherwise.
+
+    ::
+
+        gate      . . . . . . . . v v v . v . . . . . . . . . .
+        detector            w w w p p p p p p p p p p 0 0 0 0 0
+                            warm-up ^ wakes           ^ sleeps
+
+    When it wakes, the detector is reset and hears the last frames before the voice, so that its state is a function
+    of the samples alone, and an onset that the gate notices late is not met by a cold network.
+    """
+
+    frame_samples = FRAME_SAMPLES
+
+    def __init__(self, gate: SpeechDetector, detector: SpeechDetector) -> None:
+        self._gate = gate
+        self._detector = detector
+        self.reset()
+
+    def reset(self) -> None:
+        self._gate.reset()
+        self._history: deque[NDArray[np.int16]] = deque(maxlen=WARM_UP_FRAMES)
+        self._awake_frames = 0
+
+    @property
+    def awake(self) -> bool:
+        """Whether the detector ran on the last frame."""
+        return self._awake_frames > 0
+
+    def probability(self, frame: NDArray[np.int16]) -> float:
+        if self._gate.probability(frame) > 0:
+            if not self.awake:
+                self._wake()
+            self._awake_frames = HOLD_FRAMES
+        elif self.awake:
+            self._awake_frames -= 1
+        self._history.append(frame.copy())
+        return self._detector.probability(frame) if self.awake else 0.0
+
+    def _wake(self) -> None:
+        self._detector.reset()
+        for earlier in self._history:
+            self._detector.probability(earlier)
