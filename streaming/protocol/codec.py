@@ -1,7 +1,7 @@
 """Bytes to typed messages and back, for the two subprotocols. Every malformed input comes out as `ProtocolError`.
 
 The text of an error names the field and what would be right. It never repeats a value that the client sent, since
-that could be speech; the name of an unknown field is repeated, cut and in ASCII.
+that could be speech; the name of an unknown field is repeated, cut and in printable ASCII.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _refusal(validation_text: str) -> ProtocolError:
     match = _AT.match(validation_text)
     what, path = (match["what"], match["path"] or "$") if match else (validation_text, "$")
     if unknown := _UNKNOWN_FIELD.fullmatch(what):
-        name = unknown["name"][:_FIELD_NAME_CHARS].encode("ascii", "replace").decode()
+        cut = unknown["name"][:_FIELD_NAME_CHARS]
+        name = "".join(char if char.isascii() and char.isprintable() else "?" for char in cut)
         return ProtocolError("bad_message", f"{path}: unknown field `{name}`{_known(_FIELDS.get(path))}")
     if what.startswith("Invalid enum value"):
         return ProtocolError("unsupported", f"{path}: not a supported value{_known(_VALUES.get(path))}")
