@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import re
 import shlex
 import sys
 import time
@@ -34,6 +36,8 @@ from benchmarks.circumstances import circumstances
 from streaming.protocol.messages import Endpointing, InterimPolicy
 
 Advance = Callable[[int], None]
+SERVICE_SETTING = re.compile("TYMPAN_(ENGINE|SESSION)_")
+"""Settings that the service takes from the environment and that may change a figure."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +96,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "streams": options.streams,
             "paced_clips": [clip.row.path for clip in chosen],
             "serve_args": options.serve_args,
+            "environment": {key: value for key, value in sorted(os.environ.items()) if SERVICE_SETTING.match(key)},
         },
         **circumstances(),
         "rows": [row(result) for result in results],
