@@ -1,0 +1,375 @@
+"""The engine: one step for many streams at once, from jobs to hypotheses.
+
+A step encodes what the jobs' utterances lack, decodes all jobs in one ragged batch (each with its last hypothesis as
+the draft), looks at the finals with the guards, and turns tokens into words with times and confidence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from inference.engine.device import DeviceError, choose_device, choose_dtype, choose_threads
+from inference.engine.settings import EngineSettings
+from inference.pool.interface import (
+    SAMPLE_RATE,
+    EngineInfo,
+    EngineStartError,
+    ErrorCode,
+    Hypothesis,
+    HypothesisWord,
+    Job,
+    JobError,
+    Sound,
+    StepResult,
+    StepStats,
+    StreamSpec,
+)
+from inference.whisper.alignment import Aligner
+from inference.whisper.decoder import Decoded, DecodeRequest, WhisperDecoder
+from inference.whisper.encoder import UtteranceState, WhisperIncrementalEncoder
+from inference.whisper.features import FRAME
+from inference.whisper.model import build_model
+from inference.whisper.text import WordSplitter, take_out_annotations
+from inference.whisper.weights import WeightsError, WhisperWeights, load_weights
+
+_BYTES_PER_SAMPLE = 2
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """A cache: all of it can be made again from the PCM."""
+
+    audio: UtteranceState
+    language: str | None = None
+    draft: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    starts: tuple[int, ...] = ()
+    """Frame at which each token of the draft begins, and where the last one ends."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    spec: StreamSpec
+    utterances: dict[int, _Utterance] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Task:
+    """A job on its way through a step."""
+
+    job: Job
+    utterance: _Utterance
+    spec: StreamSpec
+    audio: UtteranceState
+    prompt: tuple[int, ...] = ()
+    language: str | None = None
+    decoded: Decoded | None = None
+    fallback: bool = False
+
+
+class JobRefused(Exception):
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
+
+
+def build_engine(model: str, device: str, settings: EngineSettings | None = None) -> WhisperEngine:
+    """Loads the model and returns an engine that is warm.
+
+    Raises:
+        EngineStartError: weights or device are not to be had; one sentence with the remedy.
+    """
+    try:
+        return WhisperEngine(load_weights(model), device, settings)
+    except (WeightsError, DeviceError) as error:
+        raise EngineStartError(str(error)) from error
+
+
+class WhisperEngine:
+    """Implements `inference.pool.core.StepEngine` on a Whisper checkpoint."""
+
+    def __init__(
+        self,
+        weights: WhisperWeights,
+        device: str = "auto",
+        settings: EngineSettings | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        where = choose_device(device)
+        if where.type == "cpu":
+            torch.set_num_threads(choose_threads(self.settings.threads))
+        self.model = build_model(weights, where, dtype or choose_dtype(where))
+        self.vocabulary = weights.vocabulary
+        self.splitter = WordSplitter(weights.tokenizer, weights.vocabulary.end_of_text)
+        self.encoder = WhisperIncrementalEncoder(self.model, self.settings.encoder)
+        self.decoder = WhisperDecoder(
+            self.model, weights.vocabulary, self.encoder.tail, weights.alignment_heads, self.settings.budget
+        )
+        self.aligner = Aligner(weights.alignment_heads, self.encoder.tail)
+        self.info = EngineInfo(
+            model=weights.name,
+            device=str(where),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            max_batch=self.settings.max_batch,
+            languages=tuple(weights.vocabulary.languages) or ("en",),
+        )
+        self._streams: dict[str, _Stream] = {}
+        self._frames_final = 0
+        self._warm_up()
+
+    def open(self, stream: str, spec: StreamSpec) -> None:
+        held = self._streams.get(stream)
+        self._streams[stream] = _Stream(spec, held.utterances if held else {})
+
+    def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
+        held = self._streams.get(stream)
+        if held is None or len(pcm) < _BYTES_PER_SAMPLE:
+            return
+        kept = held.utterances.get(utterance)
+        if kept is None:
+            if first_sample % FRAME:
+                return  # its jobs are answered with `missing_audio`
+            kept = held.utterances[utterance] = _Utterance(self.encoder.new_state(first_sample))
+        known = kept.audio.end_sample - first_sample
+        if 0 <= known < len(pcm) // _BYTES_PER_SAMPLE:
+            kept.audio.append(pcm[known * _BYTES_PER_SAMPLE : len(pcm) & ~1])
+
+    def discard(self, stream: str, utterance: int) -> None:
+        if stream in self._streams:
+            self._streams[stream].utterances.pop(utterance, None)
+
+    def close(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+    def step(self, jobs: Sequence[Job]) -> StepResult:
+        """Runs the jobs as one batch; should the batch fail, one by one, so that only the bad one is answered so."""
+        began = time.perf_counter()
+        counters = self.decoder.counters
+        before = (self.encoder.frames_computed, self._frames_final, counters.calls, counters.passes)
+        hypotheses: list[Hypothesis] = []
+        errors: list[JobError] = []
+        try:
+            self._run(jobs, hypotheses, errors)
+        except Exception:  # noqa: BLE001 (whatever it was, each job is tried alone)
+            hypotheses, errors = [], []
+            for job in jobs:
+                self._run_alone(job, hypotheses, errors)
+        stats = StepStats(
+            jobs=len(jobs),
+            encoder_frames=self.encoder.frames_computed - before[0],
+            encoder_frames_final=self._frames_final - before[1],
+            decoder_calls=counters.calls - before[2],
+            decoder_passes=counters.passes - before[3],
+            seconds=time.perf_counter() - began,
+        )
+        return StepResult(tuple(hypotheses), tuple(errors), stats)
+
+    def _run_alone(self, job: Job, hypotheses: list[Hypothesis], errors: list[JobError]) -> None:
+        try:
+            self._run([job], hypotheses, errors)
+        except torch.OutOfMemoryError as error:
+            errors.append(_error(job, "out_of_memory", f"the device has no memory left for this job: {error}"))
+        except Exception as error:  # noqa: BLE001 (reported as the job's own failure)
+            errors.append(_error(job, "internal", f"{type(error).__name__}: {error}"))
+            self.discard(job.stream, job.utterance)
+
+    def _run(self, jobs: Sequence[Job], hypotheses: list[Hypothesis], errors: list[JobError]) -> None:
+        tasks = []
+        for job in jobs:
+            try:
+                tasks.append(self._admit(job))
+            except JobRefused as refused:
+                errors.append(_error(job, refused.code, str(refused)))
+        self._encode(tasks)
+        self._choose_prompts(tasks)
+        self._decode(tasks)
+        hypotheses.extend(self._hypothesis(task) for task in tasks)
+        for task in tasks:
+            if task.job.kind == "final":
+                self.discard(task.job.stream, task.job.utterance)
+
+    def _admit(self, job: Job) -> _Task:
+        """Raises JobRefused."""
+        stream = self._streams.get(job.stream)
+        utterance = stream.utterances.get(job.utterance) if stream else None
+        if stream is None or utterance is None or utterance.audio.end_sample < job.until_sample:
+            raise JobRefused("missing_audio", f"the audio of utterance {job.utterance} is not all here")
+        audio = utterance.audio
+        longest = self.model.config.audio_positions * FRAME
+        if audio.start_sample != job.start_sample or not 0 < job.until_sample - job.start_sample <= longest:
+            raise JobRefused(
+                "bad_job",
+                f"utterance {job.utterance} begins at {audio.start_sample} and may last {longest} samples; "
+                f"[{job.start_sample}, {job.until_sample}) was asked for",
+            )
+        if any(not 0 <= token < self.vocabulary.end_of_text for token in job.prefix):
+            raise JobRefused("bad_job", "the prefix holds ids that are not text tokens")
+        return _Task(job, utterance, stream.spec, audio)
+
+    def _encode(self, tasks: Sequence[_Task]) -> None:
+        """Interims from the incremental states, finals from one bidirectional pass over their utterance."""
+        self.encoder.advance((t.audio, t.job.until_sample) for t in tasks if t.job.kind == "interim")
+        finals = [task for task in tasks if task.job.kind == "final"]
+        self._encode_whole(finals, full_window=False)
+
+    def _encode_whole(self, tasks: Sequence[_Task], full_window: bool) -> None:
+        before = self.encoder.frames_computed
+        wholes = self.encoder.encode_many([(t.utterance.audio, t.job.until_sample) for t in tasks], full_window)
+        for task, whole in zip(tasks, wholes, strict=True):
+            task.audio = whole
+        self._frames_final += self.encoder.frames_computed - before
+
+    def _choose_prompts(self, tasks: Sequence[_Task]) -> None:
+        """`<|startoftranscript|>`, then language and task where the model knows any, then `<|notimestamps|>`."""
+        vocabulary = self.vocabulary
+        if not vocabulary.languages:
+            for task in tasks:
+                task.prompt, task.language = (vocabulary.start_of_transcript, vocabulary.no_timestamps), "en"
+            return
+        unknown = [t for t in tasks if t.spec.language not in vocabulary.languages]
+        # An interim keeps the utterance's first guess; the final looks at the whole utterance.
+        guess = [t for t in unknown if t.utterance.language is None or t.job.kind == "final"]
+        if guess:
+            codes = list(vocabulary.languages)
+            scores = self.decoder.first_token_scores([t.audio for t in guess], list(vocabulary.languages.values()))
+            for task, row in zip(guess, scores, strict=True):
+                task.utterance.language = codes[int(row.argmax())]
+        for task in tasks:
+            known = task.spec.language in vocabulary.languages
+            task.language = task.spec.language if known else task.utterance.language
+            assert task.language is not None
+            what = vocabulary.translate if task.spec.task == "translate" else vocabulary.transcribe
+            prompt = (vocabulary.start_of_transcript, vocabulary.languages[task.language], what)
+            task.prompt = (*(token for token in prompt if token is not None), vocabulary.no_timestamps)
+
+    def _decode(self, tasks: Sequence[_Task]) -> None:
+        requests = [self._request(task) for task in tasks]
+        for task, decoded in zip(tasks, self.decoder.decode(requests), strict=True):
+            task.decoded = decoded
+        self._decode_again([task for task in tasks if task.job.kind == "final" and self._trips(task, task.decoded)])
+
+    def _request(self, task: _Task, temperature: float = 0.0) -> DecodeRequest:
+        job, utterance = task.job, task.utterance
+        bound = len(job.prefix)
+        known = utterance.draft[:bound] == job.prefix and not task.fallback
+        return DecodeRequest(
+            audio=task.audio,
+            prompt=task.prompt,
+            prefix=job.prefix,
+            draft=utterance.draft[bound:] if known and temperature == 0 else (),
+            prefix_logprobs=utterance.logprobs[:bound] if known else None,
+            temperature=temperature,
+            seed=job.start_sample,
+            want_no_speech=job.kind == "final",
+        )
+
+    def _decode_again(self, tasks: Sequence[_Task]) -> None:
+        """Finals that tripped a guard: over the full window, hotter until one passes; if none does, the likeliest."""
+        if not tasks:
+            return
+        for task in tasks:
+            task.fallback = True
+        self._encode_whole(tasks, full_window=True)
+        left = list(tasks)
+        for temperature in self.settings.fallback_temperatures:
+            requests = [self._request(task, temperature) for task in left]
+            for task, decoded in zip(left, self.decoder.decode(requests), strict=True):
+                assert task.decoded is not None
+                if not self._trips(task, decoded) or _likelier(decoded, task.decoded):
+                    task.decoded = decoded
+            left = [task for task in left if self._trips(task, task.decoded)]
+            if not left:
+                break
+
+    def _trips(self, task: _Task, decoded: Decoded | None) -> bool:
+        assert decoded is not None
+        guard = self.settings.guard
+        if guard.is_silence(decoded.no_speech, decoded.mean_logprob):
+            return False
+        text = self.splitter.text(decoded.tokens)
+        return guard.trips(text, decoded.mean_logprob, decoded.looped, decoded.ended)
+
+    def _hypothesis(self, task: _Task) -> Hypothesis:
+        job, decoded = task.job, task.decoded
+        assert decoded is not None
+        final = job.kind == "final"
+        if final and self.settings.guard.is_silence(decoded.no_speech, decoded.mean_logprob) and not job.prefix:
+            decoded.tokens, decoded.logprobs = [], []
+        starts = self._token_starts(task, decoded)
+        if not final:
+            utterance = task.utterance
+            utterance.draft, utterance.logprobs = tuple(decoded.tokens), tuple(decoded.logprobs)
+            utterance.starts = starts
+
+        def at(index: int) -> int:
+            return min(job.start_sample + starts[index] * FRAME, job.until_sample)
+
+        words, remarks = take_out_annotations(self.splitter.words(decoded.tokens, task.language))
+        return Hypothesis(
+            stream=job.stream,
+            utterance=job.utterance,
+            revision=job.revision,
+            final=final,
+            decoded_until=job.until_sample,
+            words=tuple(
+                HypothesisWord(
+                    text=word.text,
+                    start_sample=at(word.first),
+                    end_sample=at(word.first + len(word.tokens)),
+                    confidence=_confidence(decoded.logprobs[word.first : word.first + len(word.tokens)]),
+                    tokens=word.tokens,
+                    glued=word.glued,
+                )
+                for word in words
+            ),
+            sounds=tuple(Sound(r.label, at(r.first), at(r.first + r.count)) for r in remarks),
+            language=task.language,
+            fallback=task.fallback,
+        )
+
+    def _token_starts(self, task: _Task, decoded: Decoded) -> tuple[int, ...]:
+        """First frame of each token and the end of the last; of bound tokens known from before, as before."""
+        count, bound = len(decoded.tokens), len(task.job.prefix)
+        if count == 0:
+            return (0,)
+        frames = task.audio.head_frames
+        spoken = -(-(task.job.until_sample - task.job.start_sample) // FRAME)
+        utterance = task.utterance
+        known = 0
+        if task.job.kind == "interim" and bound and utterance.draft[:bound] == task.job.prefix:
+            known = min(bound, len(utterance.starts) - 1)
+        first_frame = min(utterance.starts[known], frames - 1) if known else 0
+        fresh = self.aligner.token_starts(decoded.alignment_queries, task.audio, known, first_frame)
+        starts = [*utterance.starts[:known], *(int(frame) for frame in fresh)]
+        starts += [frames] * (count + 1 - len(starts))  # a decode that was cut has no row for its end
+        return tuple(min(frame, spoken) for frame in starts)
+
+    def _warm_up(self) -> None:
+        """One interim and one final of a second of silence: the first client does not wait for lazy set-up."""
+        self.open("warm-up", StreamSpec())
+        self.append("warm-up", 0, 0, bytes(SAMPLE_RATE * _BYTES_PER_SAMPLE))
+        for kind in ("interim", "final"):
+            self.step([Job("warm-up", 0, 0, kind, 0, SAMPLE_RATE)])
+        self.close("warm-up")
+
+
+def _likelier(a: Decoded, b: Decoded) -> bool:
+    """Whether `a` is the better of two that tripped the guard: no loop before a loop, then by likelihood."""
+    return (not a.looped, a.mean_logprob) > (not b.looped, b.mean_logprob)
+
+
+def _confidence(logprobs: Sequence[float]) -> float:
+    """Mean probability of a word's tokens."""
+    if not logprobs:
+        return 0.0
+    mean: float = torch.tensor(logprobs, dtype=torch.float64).exp().mean().item()
+    return round(mean, 4)
+
+
+def _error(job: Job, code: ErrorCode, message: str) -> JobError:
+    return JobError(job.stream, job.utterance, job.revision, code, message[:300])

@@ -1,0 +1,24 @@
+"""What the engine can be told, in one frozen record; it loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inference.whisper.encoder import EncoderSettings
+from inference.whisper.guards import FinalGuard, TokenBudget
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    budget: TokenBudget = field(default_factory=TokenBudget)
+    guard: FinalGuard = field(default_factory=FinalGuard)
+    fallback_temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    """Tried in turn over the full window when a final trips the guard (Whisper's own ladder)."""
+    max_batch: int = 64
+    threads: int | None = None
+    """CPU threads of a step; None leaves a core to the gateway."""
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1 or (self.threads is not None and self.threads < 1):
+            raise ValueError(f"max_batch and threads must be at least 1: {self}")

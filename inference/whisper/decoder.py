@@ -1,0 +1,319 @@
+"""Greedy decoding of many streams at once, where a draft is verified instead of decoded again.
+
+An interim's text is almost the last interim's plus a word. So the last hypothesis is run through the decoder as a
+draft, in ONE forward pass for all of its tokens; it is kept up to the first token that is not the most likely one,
+and decoding goes on from there. The answer is exactly what greedy decoding gives (speculative decoding with the
+model as its own verifier: Leviathan et al., 2022, arXiv 2211.17192, in the greedy case).
+
+Rows of several streams share each linear layer without padding; attention is done per stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inference.whisper.encoder import SilenceTail, UtteranceState, attend_with_tail
+from inference.whisper.guards import TokenBudget, loop_start
+from inference.whisper.model import WhisperModel
+from inference.whisper.weights import Vocabulary
+
+_RETRY_TOKENS = 8  # draft tokens tried at once after a refused one
+_RETRY_REACH = 4  # how far ahead in the draft a token is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """One stream's decode.
+
+    `prompt` holds the special tokens, `prefix` the text tokens that are bound, `draft` those that are only likely.
+    `prefix_logprobs`, where they are known from before, spare the projection of the prefix.
+    """
+
+    audio: UtteranceState
+    prompt: tuple[int, ...]
+    prefix: tuple[int, ...] = ()
+    draft: tuple[int, ...] = ()
+    prefix_logprobs: tuple[float, ...] | None = None
+    temperature: float = 0.0
+    seed: int = 0
+    want_no_speech: bool = False
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What came out: text tokens with the prefix and without the end of text, and one log probability for each."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    ended: bool
+    """The model said the end of the text itself."""
+    looped: bool
+    end_logprob: float = 0.0
+    no_speech: float = 0.0
+    """Probability of no speech at the first position, where it was wanted."""
+    alignment_queries: list[Tensor] = field(default_factory=list)
+    """Per alignment layer, scaled cross-attention queries (heads, rows, size): the last prompt token's row first."""
+
+    @property
+    def mean_logprob(self) -> float:
+        return (sum(self.logprobs) + self.end_logprob) / (len(self.logprobs) + 1)
+
+
+@dataclass(slots=True)
+class DecoderCounters:
+    calls: int = 0
+    """Forward passes, once per stream that took part."""
+    passes: int = 0
+    """Forward passes, once per batch."""
+    rows: int = 0
+    projected: int = 0
+
+
+class _Sequence:
+    """One stream's decode while it runs: tokens, self-attention cache, queries for the alignment."""
+
+    def __init__(self, request: DecodeRequest, model: WhisperModel, budget: int) -> None:
+        self.request = request
+        self.bound = len(request.prompt) + len(request.prefix)
+        self.tokens = [*request.prompt, *request.prefix]
+        self.logprobs = list(request.prefix_logprobs or ())
+        self.limit = min(model.config.text_positions, len(request.prompt) + max(budget, len(request.prefix)))
+        self.ended = False
+        self.looped = False
+        self.end_logprob = 0.0
+        self.no_speech = 0.0
+        config = model.config
+        capacity = min(self.limit, self.bound + len(request.draft) + 32)
+        self.cache = torch.empty(
+            config.decoder_layers, 2, config.heads, capacity, model.head_size, device=model.device, dtype=model.dtype
+        )
+        self.cached = 0
+        self.queries: dict[int, list[Tensor]] = {}
+        self.draft = list(request.draft)
+        self.cursor = 0
+        self.generator = torch.Generator().manual_seed(request.seed) if request.temperature > 0 else None
+
+    @property
+    def done(self) -> bool:
+        return self.ended or self.looped or len(self.tokens) >= self.limit
+
+    def proposal(self) -> list[int]:
+        """Draft tokens worth a try now: all of them at first, a few once the draft has been wrong."""
+        length = len(self.draft) if len(self.tokens) == self.bound else _RETRY_TOKENS
+        return self.draft[self.cursor : self.cursor + min(length, self.limit - len(self.tokens))]
+
+    def follow(self, token: int) -> None:
+        """Moves the draft's cursor past a token just taken; where it differs, to where it most likely goes on."""
+        if self.cursor >= len(self.draft):
+            return
+        near = self.draft[self.cursor : self.cursor + _RETRY_REACH]
+        self.cursor += near.index(token) + 1 if token in near else 1
+
+    def reserve(self, rows: int) -> None:
+        needed = self.cached + rows
+        have = self.cache.shape[3]
+        if needed > have:
+            grown = self.cache.new_empty((*self.cache.shape[:3], max(needed, 2 * have), self.cache.shape[4]))
+            grown[:, :, :, : self.cached] = self.cache[:, :, :, : self.cached]
+            self.cache = grown
+
+    def forget(self, keep: int) -> None:
+        """Drops the rows of draft tokens that were refused."""
+        for layer, pieces in self.queries.items():
+            self.queries[layer] = [torch.cat(pieces, dim=1)[:, :keep]]
+        self.cached = keep
+
+
+class WhisperDecoder:
+    """Draft-verified decoding in ragged batches."""
+
+    def __init__(
+        self,
+        model: WhisperModel,
+        vocabulary: Vocabulary,
+        tail: SilenceTail,
+        alignment_heads: Sequence[tuple[int, int]] = (),
+        budget: TokenBudget | None = None,
+        suppress: Sequence[int] = (),
+    ) -> None:
+        """`suppress` are text tokens that are never decoded, beside the special ones."""
+        self.model = model
+        self.vocabulary = vocabulary
+        self.tail = tail
+        self.budget = budget or TokenBudget()
+        self.counters = DecoderCounters()
+        self.alignment_layers = sorted({layer for layer, _ in alignment_heads})
+        # Text tokens and the end of text come first in every Whisper vocabulary: the rest is never projected.
+        self._choices = vocabulary.end_of_text + 1
+        self._output = model.embedding[: self._choices]
+        self._suppress = torch.tensor([t for t in suppress if t < self._choices], dtype=torch.long, device=model.device)
+        first = sorted({*vocabulary.suppress_first} - {vocabulary.end_of_text})
+        self._suppress_first = torch.tensor([t for t in first if t < self._choices], dtype=torch.long)
+
+    @torch.inference_mode()
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
+        """Decodes all requests in one batch, each to its end of text, its token budget or a repetition loop."""
+        sequences = [
+            _Sequence(request, self.model, self.budget.tokens(request.audio.head_frames)) for request in requests
+        ]
+        while active := [sequence for sequence in sequences if not sequence.done]:
+            self._step(active)
+        return [self._result(sequence) for sequence in sequences]
+
+    @torch.inference_mode()
+    def first_token_scores(self, audios: Sequence[UtteranceState], tokens: Sequence[int]) -> Tensor:
+        """Log probabilities of `tokens` right after the start of the transcript, (streams, len(tokens))."""
+        start = self.vocabulary.start_of_transcript
+        sequences = [_Sequence(DecodeRequest(audio, (start,)), self.model, 1) for audio in audios]
+        rows = self._forward(sequences, [[start]] * len(sequences))
+        return self.model.logits(rows)[:, list(tokens)].log_softmax(dim=-1)
+
+    def _step(self, sequences: Sequence[_Sequence]) -> None:
+        """One pass over what each stream has not run yet and its draft; keeps what greedy decoding would have said."""
+        proposals = [sequence.proposal() for sequence in sequences]
+        inputs = [
+            [*sequence.tokens[sequence.cached :], *proposal]
+            for sequence, proposal in zip(sequences, proposals, strict=True)
+        ]
+        starts = [sequence.cached for sequence in sequences]
+        hidden = self._forward(sequences, inputs).split([len(tokens) for tokens in inputs])
+        rows = [self._rows_that_count(*each) for each in zip(sequences, starts, hidden, strict=True)]
+        scores = self._project(torch.cat(rows)).split([len(row) for row in rows])
+        for sequence, proposal, row in zip(sequences, proposals, scores, strict=True):
+            self._accept(sequence, proposal, row)
+
+    def _rows_that_count(self, sequence: _Sequence, start: int, hidden: Tensor) -> Tensor:
+        """Of the rows just run, those whose choice is still open; in the first pass the prefix is looked after too."""
+        request = sequence.request
+        prompt = len(request.prompt)
+        if start == 0:
+            if request.want_no_speech and self.vocabulary.no_speech is not None:
+                at = request.prompt.index(self.vocabulary.start_of_transcript)
+                sequence.no_speech = float(self.model.logits(hidden[at]).softmax(-1)[self.vocabulary.no_speech])
+            if request.prefix and len(sequence.logprobs) != len(request.prefix):
+                past = self._project(hidden[prompt - 1 : sequence.bound - 1]).log_softmax(-1)
+                picked = torch.tensor(request.prefix, device=past.device)[:, None]
+                sequence.logprobs = past.gather(1, picked)[:, 0].tolist()
+        return hidden[len(sequence.tokens) - 1 - start :]
+
+    def _accept(self, sequence: _Sequence, proposal: Sequence[int], scores: Tensor) -> None:
+        """Takes proposed tokens while they are the model's own choice; the first other choice replaces the rest."""
+        for index, row in enumerate(scores):
+            self._take(sequence, row)
+            if sequence.done:
+                break
+            sequence.follow(sequence.tokens[-1])
+            if index >= len(proposal) or sequence.tokens[-1] != proposal[index]:
+                break
+        # Rows up to the one before the last token are of accepted tokens; at the end of text all tokens are.
+        sequence.forget(min(sequence.cached, len(sequence.tokens) - (0 if sequence.ended else 1)))
+
+    def _take(self, sequence: _Sequence, scores: Tensor) -> None:
+        """Appends the most likely token, or a sampled one at a temperature; notes the end and loops."""
+        if len(sequence.tokens) == len(sequence.request.prompt):
+            scores[self._suppress_first] = -torch.inf
+        logprobs = scores.log_softmax(-1)
+        temperature = sequence.request.temperature
+        if temperature > 0:
+            weights = (scores / temperature).softmax(-1).cpu()
+            token = int(torch.multinomial(weights, 1, generator=sequence.generator))
+        else:
+            token = int(scores.argmax())
+        if token == self.vocabulary.end_of_text:
+            sequence.ended = True
+            sequence.end_logprob = float(logprobs[token])
+            return
+        sequence.tokens.append(token)
+        sequence.logprobs.append(float(logprobs[token]))
+        sequence.looped = loop_start(sequence.tokens[len(sequence.request.prompt) :]) is not None
+
+    def _project(self, rows: Tensor) -> Tensor:
+        self.counters.projected += rows.shape[0]
+        scores = F.linear(self.model.decoder_norm(rows), self._output).float()
+        scores[:, self._suppress] = -torch.inf
+        return scores
+
+    def _forward(self, sequences: Sequence[_Sequence], inputs: Sequence[Sequence[int]]) -> Tensor:
+        """Runs new tokens of each stream through all layers; returns their rows (sum of lengths, d_model)."""
+        lengths = [len(tokens) for tokens in inputs]
+        self.counters.calls += len(sequences)
+        self.counters.passes += 1
+        self.counters.rows += sum(lengths)
+        flat = torch.tensor([token for tokens in inputs for token in tokens], device=self.model.device)
+        places = torch.tensor(
+            [sequence.cached + offset for sequence, n in zip(sequences, lengths, strict=True) for offset in range(n)],
+            device=self.model.device,
+        )
+        x = self.model.embedding[flat] + self.model.text_positions[places]
+        for sequence, length in zip(sequences, lengths, strict=True):
+            sequence.reserve(length)
+        for index, layer in enumerate(self.model.decoder_layers):
+            pieces = layer.qkv(layer.attention_norm(x)).split(lengths)
+            x = x + layer.out(
+                torch.cat([self._self_attend(index, s, p) for s, p in zip(sequences, pieces, strict=True)])
+            )
+            pieces = layer.cross_q(layer.cross_norm(x)).split(lengths)
+            x = x + layer.cross_out(
+                torch.cat([self._cross_attend(index, s, p) for s, p in zip(sequences, pieces, strict=True)])
+            )
+            x = x + layer.ffn(x)
+        for sequence, length in zip(sequences, lengths, strict=True):
+            sequence.cached += length
+        return x
+
+    def _self_attend(self, layer: int, sequence: _Sequence, qkv: Tensor) -> Tensor:
+        queries, keys, values = (self.model.split_heads(part) for part in qkv.chunk(3, dim=1))
+        rows, before = qkv.shape[0], sequence.cached
+        sequence.cache[layer, 0, :, before : before + rows] = keys
+        sequence.cache[layer, 1, :, before : before + rows] = values
+        answer = F.scaled_dot_product_attention(
+            queries[None],
+            sequence.cache[layer, 0, :, : before + rows][None],
+            sequence.cache[layer, 1, :, : before + rows][None],
+            is_causal=rows > 1 and before == 0,
+            attn_mask=_causal(rows, before, queries) if rows > 1 and before > 0 else None,
+            scale=1.0,
+        )
+        return answer[0].transpose(0, 1).reshape(rows, -1)
+
+    def _cross_attend(self, layer: int, sequence: _Sequence, rows: Tensor) -> Tensor:
+        queries = self.model.split_heads(rows)
+        if layer in self.alignment_layers:
+            sequence.queries.setdefault(layer, []).append(queries)
+        audio = sequence.request.audio
+        answer = attend_with_tail(
+            queries,
+            audio.cross_attention.keys(layer, audio.head_frames),
+            audio.cross_attention.values(layer, audio.head_frames),
+            self.tail.decoder[layer],
+            self.tail.span(audio.head_frames),
+            self.tail.stride,
+        )
+        return answer.transpose(0, 1).reshape(rows.shape[0], -1)
+
+    def _result(self, sequence: _Sequence) -> Decoded:
+        prompt = len(sequence.request.prompt)
+        return Decoded(
+            tokens=sequence.tokens[prompt:],
+            logprobs=sequence.logprobs,
+            ended=sequence.ended,
+            looped=sequence.looped,
+            end_logprob=sequence.end_logprob,
+            no_speech=sequence.no_speech,
+            alignment_queries=[
+                torch.cat(sequence.queries[layer], dim=1)[:, prompt - 1 :] for layer in self.alignment_layers
+            ],
+        )
+
+
+def _causal(rows: int, before: int, like: Tensor) -> Tensor:
+    """Additive mask (rows, before + rows): row i sees what was before and new rows up to itself."""
+    ones = torch.ones(rows, before + rows, dtype=torch.bool, device=like.device)
+    return torch.zeros(rows, before + rows, device=like.device, dtype=like.dtype).masked_fill(
+        ones.triu(before + 1), -torch.inf
+    )
