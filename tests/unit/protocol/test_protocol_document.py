@@ -17,16 +17,16 @@ from streaming.protocol.errors import ERRORS
 from streaming.protocol.messages import (
     PROTOCOL_VERSION,
     SUBPROTOCOLS,
+    AudioFormat,
     ClientMessage,
     Endpointing,
+    ModelInfo,
     ServerMessage,
     Start,
     Task,
     Transcript,
+    Word,
 )
-from streaming.protocol.messages import AudioFormat as AudioFormat
-from streaming.protocol.messages import ModelInfo as ModelInfo
-from streaming.protocol.messages import Word as Word
 from streaming.protocol.native import IDLE_TIMEOUT_S, MAX_MESSAGE_BYTES, START_TIMEOUT_S
 from streaming.session.settings import SessionSettings
 from streaming.transcript.metrics import TranscriptReader
