@@ -1,9 +1,9 @@
 """Runs jobs on an engine, one step at a time, and keeps the worker's state complete. I/O shell of `policy`.
 
 The order of calls, for ever: wait until a worker is up and the policy has a batch; give the worker what it lacks
-of the batch's utterances; bind each job's prefix; run the step; tell the listeners. What the worker holds is a
-cache: each utterance is tagged with the worker generation that has its audio, and where that is not the present
-one, the session's PCM is sent again before the utterance's next job.
+of the batch's utterances; bind each job's prefix; run the step; tell the listeners. What the worker holds is a cache
+(`worker_cache` keeps its book): where it is incomplete, the session's PCM is sent again before the utterance's next
+job.
 """
 
 from __future__ import annotations
@@ -31,23 +31,18 @@ from inference.pool.interface import (
 )
 from streaming.scheduler.listener import Listener, StreamClosedError
 from streaming.scheduler.policy import Policy, Ticket
-from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, percentiles, split_cost
+from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, add_stats, dispatcher_stats, split_cost
+from streaming.scheduler.worker_cache import WorkerCache
 
 log = logging.getLogger(__name__)
 
 MAX_OUTBOUND_BYTES = 32 << 20  # about 17 minutes of audio; what lies beyond is sent when its job runs
-_INCOMPLETE = -1  # no worker generation: the utterance must be sent again
 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
     name: str
-    spec: StreamSpec
     listener: Listener
-    generation: int
-    """The worker generation in which the stream is open."""
-    utterances: dict[int, int] = field(default_factory=dict)
-    """Utterance -> the worker generation that has all its audio."""
     share: Share = field(default_factory=Share)
 
 
@@ -66,7 +61,7 @@ class Dispatcher:
         self._engine = engine
         self._policy = policy
         self._clock = clock
-        self._max_outbound_bytes = max_outbound_bytes
+        self._cache = WorkerCache(engine, max_outbound_bytes)
         self._streams: dict[str, _Stream] = {}
         self._totals = StepStats()
         self._work = asyncio.Event()
@@ -105,26 +100,13 @@ class Dispatcher:
             raise EngineStartError(self.failure)
         if stream in self._streams:
             raise ValueError(f"stream {stream!r} is open already")
-        self._streams[stream] = _Stream(stream, spec, listener, self._engine.generation)
-        self._engine.open(stream, spec)
+        self._streams[stream] = _Stream(stream, listener)
+        self._cache.open(stream, spec)
 
     def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
-        """Hands audio on; first look at `outbound_bytes` or wait for `wait_writable`.
-
-        Audio that the worker cannot take now (it is being replaced, or too much is on its way) is not kept here:
-        the utterance is marked, and sent whole from `segment_pcm` before its next job.
-        """
-        state = self._streams.get(stream)
-        if state is None:
-            return
-        generation = self._engine.generation
-        self._ensure_open(state)
-        if state.utterances.setdefault(utterance, generation) != generation:
-            return
-        if self._engine.outbound_bytes > self._max_outbound_bytes:
-            state.utterances[utterance] = _INCOMPLETE
-            return
-        self._engine.append(stream, utterance, first_sample, pcm)
+        """Hands audio on; first look at `outbound_bytes` or wait for `wait_writable`. What cannot be sent now is
+        asked for by `segment_pcm` later."""
+        self._cache.append(stream, utterance, first_sample, pcm)
 
     def submit(self, job: Job, deadline: float) -> None:
         """Queues a job; its answer comes to the listener. `job.prefix` is replaced by `prefix_tokens` at its start.
@@ -140,12 +122,8 @@ class Dispatcher:
 
     def discard(self, stream: str, utterance: int) -> None:
         """The utterance is done: its queued jobs are cancelled and the worker's state of it freed."""
-        state = self._streams.get(stream)
-        if state is None:
-            return
         self._policy.cancel(stream, utterance)
-        state.utterances.pop(utterance, None)
-        self._engine.discard(stream, utterance)
+        self._cache.discard(stream, utterance)
         self._settled.set()
 
     def close(self, stream: str) -> None:
@@ -153,7 +131,7 @@ class Dispatcher:
         if self._streams.pop(stream, None) is None:
             return
         self._policy.drop_stream(stream)
-        self._engine.close(stream)
+        self._cache.close(stream)
         self._settled.set()
 
     # -- what can be asked --------------------------------------------------------------------------------------
@@ -178,26 +156,8 @@ class Dispatcher:
 
     @property
     def stats(self) -> DispatcherStats:
-        counters, totals = self._policy.counters, self._totals
-        p50, p95, p99 = percentiles(self._policy.queue_delays_s, (50, 95, 99))
-        return DispatcherStats(
-            jobs=totals.jobs,
-            encoder_frames=totals.encoder_frames,
-            encoder_frames_final=totals.encoder_frames_final,
-            decoder_calls=totals.decoder_calls,
-            decoder_passes=totals.decoder_passes,
-            step_seconds=totals.seconds,
-            batches=counters.batches,
-            occupancy=counters.occupancy,
-            coalesced=counters.coalesced,
-            retried=counters.retried,
-            given_up=counters.given_up,
-            queued=self._policy.queued(),
-            generation=self._engine.generation,
-            queue_delay_p50_ms=p50 * 1000,
-            queue_delay_p95_ms=p95 * 1000,
-            queue_delay_p99_ms=p99 * 1000,
-        )
+        """Totals since the start."""
+        return dispatcher_stats(self._totals, self._policy, self._engine.generation)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -244,13 +204,12 @@ class Dispatcher:
 
     async def _complete_audio(self, ticket: Ticket) -> bool:
         """Gives the worker the utterance's audio where it lacks it. False where the job cannot run."""
-        job = ticket.job
-        state = self._streams.get(job.stream)
-        if state is None:
+        if not self._policy.wanted(ticket):
             self._policy.complete([ticket])
             return False
-        self._ensure_open(state)
-        if state.utterances.get(job.utterance) == self._engine.generation:
+        job = ticket.job
+        state = self._streams[job.stream]
+        if self._cache.complete(job.stream, job.utterance):
             return True
         try:
             segment = state.listener.segment_pcm(job.utterance)
@@ -262,24 +221,17 @@ class Dispatcher:
             error = _error(ticket, "missing_audio", "the session holds the utterance's audio no longer")
             self._give_up(self._policy.complete([ticket]), error)
             return False
-        first_sample, pcm = segment
-        self._engine.discard(job.stream, job.utterance)
-        self._engine.append(job.stream, job.utterance, first_sample, pcm)
-        state.utterances[job.utterance] = self._engine.generation
+        self._cache.resend(job.stream, job.utterance, *segment)
         self._tell(state, partial(state.listener.on_rebuilt, job.utterance))
         await self._engine.wait_writable()
         return True
 
-    def _ensure_open(self, state: _Stream) -> None:
-        if state.generation != self._engine.generation:
-            self._engine.open(state.name, state.spec)
-            state.generation = self._engine.generation
-
     def _bind(self, ticket: Ticket) -> Job | None:
-        state = self._streams.get(ticket.job.stream)
-        if state is None:
+        """The job as it runs. None where it is not wanted any more, which may have changed while audio was sent."""
+        if not self._policy.wanted(ticket):
             self._policy.complete([ticket])
             return None
+        state = self._streams[ticket.job.stream]
         try:
             return msgspec.structs.replace(ticket.job, prefix=state.listener.prefix_tokens(ticket.job))
         except Exception:
@@ -308,14 +260,13 @@ class Dispatcher:
             self._tell(state, partial(state.listener.on_hypothesis, hypothesis))
 
     def _retry(self, failed: list[tuple[Ticket, JobError]]) -> None:
-        """Missing audio is sent again; whatever else failed runs alone next, so that it cannot fail its peers."""
+        """A failed job's audio is sent again, since its state is not to be trusted. Unless that was all it lacked, it
+        runs alone the next time, so that it cannot fail its peers."""
         for ticket, error in failed:
             if error.code == "bad_job":
                 self._give_up(self._policy.complete([ticket]), error)
                 continue
-            state = self._streams.get(ticket.job.stream)
-            if error.code == "missing_audio" and state is not None:
-                state.utterances[ticket.job.utterance] = _INCOMPLETE
+            self._cache.distrust(ticket.job.stream, ticket.job.utterance)
             self._give_up(self._policy.retry([ticket], alone=error.code != "missing_audio"), error)
 
     def _give_up(self, tickets: list[Ticket], error: JobError) -> None:
@@ -325,21 +276,11 @@ class Dispatcher:
             self._tell(state, partial(state.listener.on_job_error, ticket.job, error))
 
     def _account(self, batch: list[Ticket], result: StepResult) -> None:
-        stats, totals = result.stats, self._totals
-        self._totals = StepStats(
-            jobs=totals.jobs + stats.jobs,
-            encoder_frames=totals.encoder_frames + stats.encoder_frames,
-            encoder_frames_final=totals.encoder_frames_final + stats.encoder_frames_final,
-            decoder_calls=totals.decoder_calls + stats.decoder_calls,
-            decoder_passes=totals.decoder_passes + stats.decoder_passes,
-            seconds=totals.seconds + stats.seconds,
-        )
+        self._totals = add_stats(self._totals, result.stats)
         jobs = [ticket.job for ticket in batch]
-        for job, (frames, calls) in zip(jobs, split_cost(stats, jobs), strict=True):
+        for job, (frames, calls) in zip(jobs, split_cost(result.stats, jobs), strict=True):
             if (state := self._streams.get(job.stream)) is not None:
-                state.share.encoder_frames += frames
-                state.share.decoder_calls += calls
-                state.share.jobs += 1
+                state.share.add(frames, calls)
 
     # -- failures -----------------------------------------------------------------------------------------------
 

@@ -174,6 +174,13 @@ class Policy:
         ready = sorted((head for lane in self._lanes.values() if (head := lane.head())), key=_urgency)
         return self._starts_at(ready) if ready else None
 
+    def wanted(self, ticket: Ticket) -> bool:
+        """This job is in flight, and was neither cancelled nor belongs to a dropped stream."""
+        lane = self._lanes.get(ticket.job.stream)
+        if lane is None or lane.in_flight is None or lane.cancelled_in_flight:
+            return False
+        return lane.in_flight.serial == ticket.serial
+
     def complete(self, batch: Iterable[Ticket]) -> list[Ticket]:
         """These jobs were answered, or given up: their streams may run the next one.
 
@@ -227,7 +234,7 @@ class Policy:
         return len(lane.finals) if lane else 0
 
     def drain_all(self) -> list[Ticket]:
-        """Empties the policy: every ticket, queued or in flight, in the order of urgency."""
+        """Empties the policy: every ticket that is still wanted, queued or in flight, in the order of urgency."""
         tickets = [ticket for lane in self._lanes.values() for ticket in _tickets(lane)]
         self._lanes.clear()
         return sorted(tickets, key=_urgency)
@@ -288,4 +295,5 @@ def _urgency(ticket: Ticket) -> tuple[bool, float, int]:
 
 
 def _tickets(lane: _Lane) -> list[Ticket]:
-    return [ticket for ticket in (lane.in_flight, *lane.finals, lane.interim) if ticket is not None]
+    in_flight = None if lane.cancelled_in_flight else lane.in_flight
+    return [ticket for ticket in (in_flight, *lane.finals, lane.interim) if ticket is not None]

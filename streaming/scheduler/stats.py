@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from inference.pool.interface import Job, StepStats
+from streaming.scheduler.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,44 @@ class Share:
     decoder_calls: float = 0.0
     jobs: int = 0
 
+    def add(self, encoder_frames: float, decoder_calls: float) -> None:
+        """One more job."""
+        self.encoder_frames += encoder_frames
+        self.decoder_calls += decoder_calls
+        self.jobs += 1
+
     def cost(self) -> StreamCost:
         """Rounded for people."""
         return StreamCost(round(self.encoder_frames), round(self.decoder_calls), self.jobs)
+
+
+def add_stats(a: StepStats, b: StepStats) -> StepStats:
+    """Field by field."""
+    return StepStats(*(x + y for x, y in zip(msgspec.structs.astuple(a), msgspec.structs.astuple(b), strict=True)))
+
+
+def dispatcher_stats(totals: StepStats, policy: Policy, generation: int) -> DispatcherStats:
+    """What metrics and `/readyz` show."""
+    counters = policy.counters
+    p50, p95, p99 = percentiles(policy.queue_delays_s, (50, 95, 99))
+    return DispatcherStats(
+        jobs=totals.jobs,
+        encoder_frames=totals.encoder_frames,
+        encoder_frames_final=totals.encoder_frames_final,
+        decoder_calls=totals.decoder_calls,
+        decoder_passes=totals.decoder_passes,
+        step_seconds=totals.seconds,
+        batches=counters.batches,
+        occupancy=counters.occupancy,
+        coalesced=counters.coalesced,
+        retried=counters.retried,
+        given_up=counters.given_up,
+        queued=policy.queued(),
+        generation=generation,
+        queue_delay_p50_ms=p50 * 1000,
+        queue_delay_p95_ms=p95 * 1000,
+        queue_delay_p99_ms=p99 * 1000,
+    )
 
 
 def split_cost(stats: StepStats, jobs: Sequence[Job]) -> list[tuple[float, float]]:

@@ -35,6 +35,7 @@ class RecordingSession:
         self.hypotheses: list[Hypothesis] = []
         self.errors: list[tuple[Job, JobError]] = []
         self.rebuilt: list[int] = []
+        self.was_rebuilt = asyncio.Event()
         self.failures: list[str] = []
         self.pcm: dict[int, tuple[int, bytes]] = {}
         self.prefix: tuple[int, ...] = ()
@@ -68,6 +69,7 @@ class RecordingSession:
 
     def on_rebuilt(self, utterance: int) -> None:
         self.rebuilt.append(utterance)
+        self.was_rebuilt.set()
 
     def on_stream_failed(self, reason: str) -> None:
         self.failures.append(reason)
@@ -212,7 +214,7 @@ async def test_two_failures_then_success_is_a_success(engine: FakeEngine, dispat
     session.ask(0)
     await dispatcher.drain()
     assert session.finals() == ["zero one two three four"]
-    assert session.rebuilt == [0]
+    assert session.rebuilt == [0, 0]
     assert session.errors == []
 
 
@@ -375,3 +377,26 @@ async def test_a_lone_interim_runs_when_its_wait_for_company_is_over(engine: Fak
     await dispatcher.drain()
     assert [len(batch) for batch in engine.batches] == [2, 1]
     await dispatcher.stop()
+
+
+async def test_a_stream_closed_while_audio_is_sent_again_is_not_asked_for_its_prefix(
+    engine: FakeEngine, dispatcher: Dispatcher
+) -> None:
+    """Between sending audio and the step the name may get a new owner, who knows nothing of the old job."""
+    old = RecordingSession(dispatcher, "a")
+    old.speak(0)
+    engine.lose_worker()
+    engine.set_writable(False)
+    old.ask(0)
+    await old.was_rebuilt.wait()
+    dispatcher.close("a")
+    new = RecordingSession(dispatcher, "a")
+    asked: list[Job] = []
+    new.prefix_tokens = lambda job: asked.append(job) or ()  # type: ignore[func-returns-value, method-assign]
+    engine.set_writable(True)
+    await dispatcher.drain()
+    new.speak(1)
+    new.ask(1)
+    await dispatcher.drain()
+    assert [job.utterance for job in asked] == [1]
+    assert [h.utterance for h in new.hypotheses] == [1]
