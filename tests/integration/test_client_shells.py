@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tympan_client import (
     AudioFormat,
-    ConnectionLostError,
+    ConnectionLost,
     Event,
     MarkerReached,
     Ready,
@@ -206,7 +206,7 @@ async def test_a_refusal_is_raised_with_its_code(stream: Callable) -> None:
 @both
 async def test_a_broken_connection_is_told_from_an_end(stream: Callable) -> None:
     async with serving(break_off) as url:
-        with pytest.raises(ConnectionLostError, match="1012: restart"):
+        with pytest.raises(ConnectionLost, match="1012: restart"):
             await stream(url, bytes(320_000))
 
 

@@ -2,7 +2,7 @@
 
 from tympan_client.address import DEFAULT_URL
 from tympan_client.client import Session, TympanClient
-from tympan_client.errors import ConnectionLostError, TympanError
+from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import (
     Ack,
     ErrorEvent,
@@ -28,7 +28,7 @@ __all__ = [
     "DEFAULT_URL",
     "Ack",
     "AudioFormat",
-    "ConnectionLostError",
+    "ConnectionLost",
     "Endpointing",
     "ErrorEvent",
     "Event",

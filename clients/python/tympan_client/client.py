@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from tympan_client.address import DEFAULT_URL, connect_error, stream_url
 from tympan_client.audio import Chunk, Source, chunks_of, declare_wav, encode_samples
-from tympan_client.errors import ConnectionLostError, TympanError
+from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import Event, Ready
 from tympan_client.options import AudioFormat, Codec, Endpointing, InterimPolicy, SessionOptions, merge_options
 from tympan_client.protocol import SUBPROTOCOLS, ClientProtocol, Payload
@@ -115,7 +115,7 @@ class Session:
         async with self._progress:
             await self._progress.wait_for(lambda: self._ended or self._protocol.ready is not None)
         if self._protocol.ready is None:
-            raise self._outcome or ConnectionLostError("the server closed the connection before the session was open")
+            raise self._outcome or ConnectionLost("the server closed the connection before the session was open")
 
     async def close(self) -> None:
         if self._reader:
@@ -237,9 +237,9 @@ class Session:
             raise self._outcome or _lost(self._socket)
 
 
-def _lost(socket: ClientConnection) -> ConnectionLostError:
+def _lost(socket: ClientConnection) -> ConnectionLost:
     code, reason = socket.close_code, socket.close_reason
-    return ConnectionLostError(f"the connection ended with close code {code}" + (f": {reason}" if reason else ""))
+    return ConnectionLost(f"the connection ended with close code {code}" + (f": {reason}" if reason else ""))
 
 
 async def _chunks(source: Source, audio: AudioFormat) -> AsyncGenerator[Chunk, None]:

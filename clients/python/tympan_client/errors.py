@@ -22,7 +22,7 @@ class TympanError(Exception):
         return f"{self.message} [{self.code}]"
 
 
-class ConnectionLostError(TympanError):
+class ConnectionLost(TympanError):
     """The connection ended before the session did. What was not acknowledged is still in the session's ring."""
 
     def __init__(self, message: str) -> None:

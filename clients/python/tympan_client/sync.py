@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 from tympan_client.address import DEFAULT_URL, connect_error, stream_url
 from tympan_client.audio import Chunk, SyncSource, chunks_of, declare_wav, encode_samples
 from tympan_client.client import ACK_TIMEOUT_S, MAX_EVENTS, OPEN_TIMEOUT_S
-from tympan_client.errors import ConnectionLostError, TympanError
+from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import Event, Ready
 from tympan_client.options import AudioFormat, Codec, Endpointing, InterimPolicy, SessionOptions, merge_options
 from tympan_client.protocol import SUBPROTOCOLS, ClientProtocol, Payload
@@ -105,7 +105,7 @@ class SyncSession:
         with self._progress:
             self._progress.wait_for(lambda: self._ended or self._protocol.ready is not None)
         if self._protocol.ready is None:
-            raise self._outcome or ConnectionLostError("the server closed the connection before the session was open")
+            raise self._outcome or ConnectionLost("the server closed the connection before the session was open")
 
     def close(self) -> None:
         self._closing = True
@@ -223,6 +223,6 @@ class SyncSession:
                 raise self._outcome or _lost(self._socket)
 
 
-def _lost(socket: ClientConnection) -> ConnectionLostError:
+def _lost(socket: ClientConnection) -> ConnectionLost:
     code, reason = socket.close_code, socket.close_reason
-    return ConnectionLostError(f"the connection ended with close code {code}" + (f": {reason}" if reason else ""))
+    return ConnectionLost(f"the connection ended with close code {code}" + (f": {reason}" if reason else ""))

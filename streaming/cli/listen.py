@@ -1,0 +1,120 @@
+"""`tympan listen`: live captions from the microphone, or from a file played at its own speed.
+
+On a terminal: settled text bright, tentative text dim, a level meter and how far the captions are behind. Elsewhere:
+words as they become stable. Ctrl-C ends it after the last words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from tympan_client import AudioFormat, Endpointing, SessionOptions, TympanError
+
+from streaming.cli.backend import add_engine_flags, engine_config, open_backend, paced
+from streaming.cli.errors import UserError
+from streaming.cli.live import LiveCaptions, PlainCaptions, level_db
+from streaming.cli.media import MediaFile
+from streaming.cli.microphone import choose_rate, input_devices, record
+
+FRAMES_PER_SECOND = 12
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "listen", help="live captions from the microphone", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("--device", metavar="NAME", help="microphone: a number or a part of its name")
+    parser.add_argument("--list-devices", action="store_true", help="say which microphones there are, and end")
+    parser.add_argument("--file", type=Path, help="a file in the microphone's place, at its own speed")
+    parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
+    parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
+    parser.add_argument("--append-only", action="store_true", help="show only words that will never change")
+    add_engine_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        if args.list_devices:
+            print("\n".join(input_devices()) or "no microphone was found")
+            return 0
+        asyncio.run(listen(args, Console()))
+    except (UserError, TympanError) as error:
+        print(f"tympan listen: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def listen(args: argparse.Namespace, console: Console) -> None:
+    name, audio, source = _source(args)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
+    options = SessionOptions(
+        audio=audio,
+        language=args.language,
+        interim="append_only" if args.append_only else "stable",
+        endpointing=Endpointing(min_silence_ms=args.min_silence_ms),
+    )
+    captions, plain = LiveCaptions(name), PlainCaptions()
+    live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=captions.render)
+    async with open_backend(args.server, engine_config(args)) as backend:
+        with live if console.is_terminal else nullcontext():
+            heard = _metered(_until(source, ended), captions)
+            async with aclosing(backend.stream(heard, options)) as events:
+                async for event in events:
+                    if console.is_terminal:
+                        for line in captions.receive(event):
+                            console.print(line)
+                    elif text := plain.receive(event):
+                        print(text, end="", flush=True)
+
+
+def _source(args: argparse.Namespace) -> tuple[str, AudioFormat, AsyncGenerator[bytes, None]]:
+    """Its name, its format and its chunks. Raises UserError."""
+    if args.file is not None:
+        media = MediaFile.open(args.file)
+        return args.file.name, media.audio, paced(_read(media), media.audio.bytes_per_frame * media.audio.sample_rate)
+    device = int(args.device) if args.device and args.device.isdigit() else args.device
+    rate = choose_rate(device)
+    return "microphone", AudioFormat(sample_rate=rate), record(device, rate)
+
+
+async def _read(media: MediaFile) -> AsyncIterator[bytes]:
+    for chunk in media.chunks():
+        yield chunk
+
+
+async def _until(source: AsyncGenerator[bytes, None], ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """The source's chunks until it is over or `ended` is set, even while it is silent."""
+    stop = asyncio.ensure_future(ended.wait())
+    try:
+        while True:
+            chunk = asyncio.ensure_future(anext(source))
+            await asyncio.wait({chunk, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not chunk.done():
+                chunk.cancel()
+                await asyncio.gather(chunk, return_exceptions=True)
+                return
+            try:
+                yield chunk.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        stop.cancel()
+        await source.aclose()
+
+
+async def _metered(source: AsyncGenerator[bytes, None], captions: LiveCaptions) -> AsyncGenerator[bytes, None]:
+    async with aclosing(source):
+        async for chunk in source:
+            captions.level = level_db(chunk)
+            yield chunk
