@@ -117,7 +117,8 @@ class Channel:
         effects = self._segment_events(self.segmenter.feed(pcm), now)
         if self.position % BLOCK_SAMPLES == 0:
             effects += self._block_due(now)
-        self._ring.trim(min(self.needed_from, self.position - BLOCK_SAMPLES))
+        first_open = self._open.start_sample if self._open else self.segmenter.keep_from
+        self._ring.trim(min(first_open, self.position - BLOCK_SAMPLES))
         return effects
 
     def end_segment(self, rule: CommandedEnd, now: float) -> list[Effect]:
@@ -359,8 +360,9 @@ class Channel:
 
     @property
     def needed_from(self) -> int:
-        """Audio before this is needed for nothing that is still to come (ended utterances keep their own)."""
-        return self._open.start_sample if self._open else self.segmenter.keep_from
+        """Audio before this is needed for nothing that is still to come."""
+        first = next(self._live(), None)
+        return first.start_sample if first else self.segmenter.keep_from
 
     @property
     def asked_at(self) -> float | None:

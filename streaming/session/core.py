@@ -152,7 +152,7 @@ class SessionCore:
             effects += self._place(self._raw.popleft(), now)
         return [*effects, *self._advance(WORK_SAMPLES, now)]
 
-    def stored(self, ack_sample: int, now: float) -> list[Effect]:
+    def stored(self, ack_sample: int) -> list[Effect]:
         """The audio before a sample (at the client's rate) is in the store."""
         return [*self._load.durable(True), Send(Ack(sample=ack_sample))]
 
@@ -288,7 +288,7 @@ class SessionCore:
         """The server is about to end the connection."""
         return [Send(GoAway(deadline_ms=deadline_ms))]
 
-    def close(self) -> list[Effect]:
+    def close(self) -> list[CloseStream]:
         """Gives up the engine's streams, whatever is still open."""
         return [CloseStream(channel.stream) for channel in self._channels]
 

@@ -35,6 +35,14 @@ class Outbox:
             message = join_interims(older, message)
         self._waiting[key] = message
 
+    def put_last(self, message: ServerMessage) -> None:
+        """Beyond the limit: nothing comes after it."""
+        self._waiting[self._key(message)] = message
+
+    def clear(self) -> None:
+        """Drops what waits: the client does not read it."""
+        self._waiting.clear()
+
     def pop(self) -> ServerMessage | None:
         """The next message, with its `seq`: 1, 2, 3 ... without holes."""
         if not self._waiting:

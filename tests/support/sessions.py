@@ -95,7 +95,7 @@ class Driver:
                         words = (job.until_sample - job.start_sample) // 8_000
                         self.reply(job, *(f"w{n}" for n in range(words)))
                 case StoreAudio(ack_sample=ack_sample):
-                    self.carry_out(self.core.stored(ack_sample, self.now))
+                    self.carry_out(self.core.stored(ack_sample))
 
     def sent(self, kind: type[_Message]) -> list[_Message]:
         return [message for message in self.messages if isinstance(message, kind)]

@@ -377,7 +377,7 @@ def test_a_store_that_fails_is_announced_once_and_so_is_its_return() -> None:
     driver = Driver(core)
     driver.carry_out(core.store_failed())
     driver.carry_out(core.store_failed())
-    driver.carry_out(core.stored(8000, 1.0))
+    driver.carry_out(core.stored(8000))
     assert [load.durable for load in driver.sent(Load)] == [False, True]
     assert driver.sent(Ack) == [Ack(sample=8000)]
 

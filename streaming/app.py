@@ -1,0 +1,157 @@
+"""The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
+
+Routes: `/v1/stream` (WebSocket), `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and
+the captions page with its files at `/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from streaming.observability.metrics import CONTENT_TYPE
+from streaming.session.service import Service
+from streaming.transport.websocket import serve_stream
+
+HARD_MESSAGE_BYTES = 16 << 20
+"""What the WebSocket library itself refuses (1009); below it the protocol answers with a typed error first."""
+PING_INTERVAL_S = 20.0
+PEER_TIMEOUT_S = 30
+"""A peer that acknowledges nothing for so long is gone."""
+SEND_BUFFER_BYTES = 256 << 10
+"""Of the kernel, per connection: a slow reader is noticed, and costs no more."""
+BACKLOG = 1024
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+        "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> Starlette:
+    """The app over a service that somebody else starts and stops."""
+
+    async def stream(websocket: WebSocket) -> None:
+        await serve_stream(websocket, service, clock)
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        if service.state == "ready" and service.info is not None:
+            info = service.info
+            return JSONResponse({"status": "ready", "model": info.model, "device": info.device, "dtype": info.dtype})
+        reason = service.problem or {"starting": "the model is being loaded", "draining": "the server is draining"}.get(
+            service.state, service.state
+        )
+        return JSONResponse({"status": service.state, "reason": reason}, 503)
+
+    async def metrics(request: Request) -> Response:
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/v1/stream", stream),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
+    pages = pages_folder()
+    if pages is not None:
+        routes.append(Mount("/", StaticFiles(directory=pages, html=True)))
+    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=_with_security_headers)])
+
+
+def pages_folder() -> Path | None:
+    """Where the web client lies: beside the packages in a source tree, inside them when installed."""
+    here = Path(__file__).parent
+    candidates = (here.parent / "clients" / "web", here / "web")
+    return next((folder for folder in candidates if (folder / "index.html").is_file()), None)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; its accepted connections notice dead peers and keep small buffers. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_TIMEOUT_S * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PEER_TIMEOUT_S)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class AppServer:
+    """uvicorn on a socket of ours; signals are the caller's business. `run` returns after `end`."""
+
+    def __init__(self, app: Starlette, listener: socket.socket, log_level: str = "warning") -> None:
+        self._listener = listener
+        config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=HARD_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            ws_ping_interval=PING_INTERVAL_S,
+            ws_ping_timeout=None,
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            log_level=log_level,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _QuietServer(config)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    async def run(self) -> None:
+        await self._server.serve(sockets=[self._listener])
+
+    def end(self) -> None:
+        """Closes the listener and what is still connected."""
+        self._server.should_exit = True
+
+
+class _QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _with_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,192 @@
+"""The socket shell of the native protocol: one WebSocket, one session.
+
+The order of calls: negotiate the subprotocol and look at the origin; accept; wait for `start`; then one task gives
+each message to the protocol and what that returns to the session, which may make it wait (and with it the socket:
+nothing is read meanwhile, so TCP slows the client down), while another sends what the session has to say. The first
+fatal error, `stop`, or the client's going away ends both, and the session is freed.
+
+Pings are sent but no pong is waited for: a client that is slowed down has its pong behind audio that nobody reads yet.
+A dead peer is found by TCP (`app.listen`), by `send_timeout_s` and by the protocol's idle timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from streaming.config import ServerSettings
+from streaming.protocol.codec import CODECS, DEFAULT_CODEC, choose_subprotocol
+from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
+from streaming.protocol.messages import SUBPROTOCOLS, ClientMessage, ServerMessage, Start
+from streaming.protocol.native import NativeProtocol
+from streaming.session.runner import SessionRunner
+from streaming.session.service import Service
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 1.0
+"""How long the last error may take to reach a client that does not read."""
+
+
+async def serve_stream(websocket: WebSocket, service: Service, clock: Callable[[], float]) -> None:
+    """Serves `/v1/stream` on one WebSocket that is not accepted yet."""
+    settings = service.config.server
+    offered: list[str] = websocket.scope["subprotocols"]
+    subprotocol = choose_subprotocol(offered)
+    if offered and subprotocol is None:
+        text = f"None of the offered subprotocols is spoken here; offer one of: {', '.join(SUBPROTOCOLS)}\n"
+        await websocket.send_denial_response(PlainTextResponse(text, 400))
+        return
+    if not origin_allowed(websocket.headers.get("origin"), websocket.headers.get("host"), settings.allowed_origins):
+        text = "This page's origin may not connect; the setting server.allowed_origins lists those that may\n"
+        await websocket.send_denial_response(PlainTextResponse(text, 403))
+        return
+    await websocket.accept(subprotocol)
+    codec = CODECS[subprotocol] if subprotocol else DEFAULT_CODEC
+    protocol = NativeProtocol(
+        clock(),
+        codec,
+        max_message_bytes=settings.max_message_bytes,
+        start_timeout_s=settings.start_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
+    )
+    await _Connection(websocket, protocol, service, settings, clock).run()
+
+
+def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
+    """Pages may connect to the server that they came from and from origins in the list; others are no pages."""
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    return urlsplit(origin).netloc == host
+
+
+class _Connection:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        protocol: NativeProtocol,
+        service: Service,
+        settings: ServerSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._websocket = websocket
+        self._protocol = protocol
+        self._service = service
+        self._settings = settings
+        self._clock = clock
+
+    async def run(self) -> None:
+        try:
+            runner = await self._begin()
+        except ProtocolError as error:
+            self._service.metrics.errors.labels(error.code).inc()
+            await self._refuse(error)
+            return
+        except WebSocketDisconnect:
+            return
+        try:
+            await self._run_session(runner)
+        finally:
+            await runner.close()
+
+    async def _begin(self) -> SessionRunner:
+        messages: list[ClientMessage] = []
+        while not messages:
+            messages = await self._receive()
+        (start,) = messages
+        assert isinstance(start, Start)
+        return await self._service.new_session(start)
+
+    async def _run_session(self, runner: SessionRunner) -> None:
+        reader = asyncio.create_task(self._read(runner), name="reader")
+        writer = asyncio.create_task(self._write(runner), name="writer")
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            client_is_there = writer.done() or not reader.result()
+            if client_is_there and await writer:
+                await self._close(runner.close_code, runner.failure.code if runner.failure else "")
+        finally:
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+    async def _read(self, runner: SessionRunner) -> bool:
+        """Until the client goes away (True) or does something that ends the session (False)."""
+        try:
+            while True:
+                for message in await self._receive():
+                    await runner.feed(message)
+        except WebSocketDisconnect:
+            return True
+        except ProtocolError as error:
+            runner.fail(error)
+        except Exception:
+            log.exception("session %s failed", runner.session)
+            runner.fail(ProtocolError("internal", "the server failed; its log has the details"))
+        return False
+
+    async def _write(self, runner: SessionRunner) -> bool:
+        """Until the session has said everything; False when the client cannot be reached any more."""
+        try:
+            async for message in runner.events():
+                timeout_s = LAST_WORDS_S if runner.failure else self._settings.send_timeout_s
+                await self._send(message, timeout_s)
+        except TimeoutError:
+            runner.fail(ProtocolError("slow_reader", f"nothing was read for {self._settings.send_timeout_s:g} s"))
+            return False
+        except (WebSocketDisconnect, RuntimeError):
+            # Starlette's RuntimeError: the socket was closed under the message.
+            return False
+        return True
+
+    async def _receive(self) -> list[ClientMessage]:
+        """The next WebSocket message. Raises ProtocolError, WebSocketDisconnect."""
+        try:
+            async with asyncio.timeout(self._patience_s()):
+                event = await self._websocket.receive()
+        except TimeoutError:
+            self._protocol.check_timeouts(self._protocol.deadline or self._clock())
+            return []
+        if event["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(event.get("code", CLOSE_NORMAL))
+        payload = event.get("bytes")
+        return self._protocol.receive(event["text"] if payload is None else payload, self._clock())
+
+    def _patience_s(self) -> float | None:
+        match self._protocol.state:
+            case "waiting":
+                return self._settings.start_timeout_s
+            case "streaming":
+                return self._settings.idle_timeout_s
+            case "stopping":
+                return None
+
+    async def _send(self, message: ServerMessage, timeout_s: float) -> None:
+        payload = self._protocol.encode(message)
+        async with asyncio.timeout(timeout_s):
+            if isinstance(payload, str):
+                await self._websocket.send_text(payload)
+            else:
+                await self._websocket.send_bytes(payload)
+
+    async def _refuse(self, error: ProtocolError) -> None:
+        """An error before there is a session."""
+        message = error.as_message()
+        message.seq = 1
+        try:
+            await self._send(message, LAST_WORDS_S)
+            await self._close(error.close_code or CLOSE_NORMAL, error.code)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            log.info("a refused client was gone before it could be told")
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            log.info("a client was gone before its connection was closed")
