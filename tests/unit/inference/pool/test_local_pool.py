@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.pool.fake_step import words_of
+from inference.pool.fake_trap import Trap
 from inference.pool.interface import Engine, EngineStartError, Job, StreamSpec, WorkerLost
 from inference.pool.local import LocalPool
 from inference.pool.process import WorkerSettings
@@ -31,21 +32,6 @@ def send_utterance(pool: Engine, stream: str = "a", *, chunk_bytes: int = 6_400)
     pool.open(stream, StreamSpec())
     for offset in range(0, len(PCM), chunk_bytes):
         pool.append(stream, 0, offset // 2, PCM[offset : offset + chunk_bytes])
-
-
-class Trap:
-    """A pipe that makes the fake engine's next step hang or crash, and tells when it does."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "trap"
-        self.sprung = asyncio.Event()
-        os.mkfifo(self.path)
-        self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._fd, self.sprung.set)
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
 
 
 @pytest.fixture
