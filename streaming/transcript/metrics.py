@@ -3,12 +3,14 @@
 All counts are of words as shown, one utterance at a time:
 
 - *unstable words*: for each two successive versions of an utterance (the final is the last), the words of the older
-  version whose text is not, exactly, at the same index in the newer one. A word that changes twice counts twice.
-  Divided by the words of the finals this is UPWR, the unstable partial word ratio of Shangguan et al. 2020,
-  "Analyzing the Quality and Stability of a Streaming End-to-End On-Device Speech Recognizer", arXiv 2006.01416.
-- *erased words*: the same, but every word after the first one that changed counts too, since a reader sees it
-  redrawn. Divided by the words of the finals: flicker per word, the normalised erasure of Arivazhagan et al. 2019,
-  "Re-Translation Strategies for Long Form, Simultaneous, Spoken Language Translation", arXiv 1912.03393.
+  version that the newer one changed or dropped, beyond case and punctuation: those without a counterpart in a longest
+  common subsequence. A word that changes twice counts twice. Divided by the words of the finals this is UPWR, the
+  unstable partial word ratio of Shangguan et al. 2020, "Analyzing the Quality and Stability of a Streaming End-to-End
+  On-Device Speech Recognizer", arXiv 2006.01416. The *exact* one beside it counts case and punctuation as well.
+- *erased words*: for each two successive versions, all words of the older one from the first one on whose text is
+  not, exactly, at the same index in the newer one: what a reader sees redrawn. Divided by the words of the finals:
+  flicker per word, the normalised erasure of Arivazhagan et al. 2019, "Re-Translation Strategies for Long Form,
+  Simultaneous, Spoken Language Translation", arXiv 1912.03393.
 - *stable violations*: words shown as stable that changed in anything (id, text, times, state) or went away before
   the final. Always 0 if the server keeps its promise.
 - *final corrections*: words stable at the final whose text, beyond case and punctuation, the final changed or dropped.
@@ -31,6 +33,7 @@ class Steadiness:
     stable_words: int = 0
     """Words that were stable when their final came."""
     unstable_words: int = 0
+    unstable_words_exact: int = 0
     erased_words: int = 0
     stable_violations: int = 0
     final_corrections: int = 0
@@ -40,6 +43,10 @@ class Steadiness:
     @property
     def upwr(self) -> float:
         return self.unstable_words / max(self.final_words, 1)
+
+    @property
+    def upwr_exact(self) -> float:
+        return self.unstable_words_exact / max(self.final_words, 1)
 
     @property
     def flicker_per_word(self) -> float:
@@ -97,9 +104,11 @@ class TranscriptReader:
         return {utterance: list(words) for utterance, words in self._open.items()}
 
     def _count_changes(self, old: list[Word], new: list[Word]) -> None:
-        changed = [index for index, word in enumerate(old) if index >= len(new) or new[index].text != word.text]
-        self.steadiness.unstable_words += len(changed)
-        self.steadiness.erased_words += len(old) - changed[0] if changed else 0
+        before, after = [word.text for word in old], [word.text for word in new]
+        self.steadiness.unstable_words += changed_words([*map(fold, before)], [*map(fold, after)])
+        self.steadiness.unstable_words_exact += changed_words(before, after)
+        stayed = next((index for index, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), None)
+        self.steadiness.erased_words += len(before) - (min(len(before), len(after)) if stayed is None else stayed)
 
     def _count_violations(self, old: list[Word], new: list[Word]) -> None:
         self.steadiness.stable_violations += sum(
@@ -112,6 +121,4 @@ class TranscriptReader:
         self.steadiness.final_words += len(final)
         self.steadiness.stable_words += len(stable)
         self.steadiness.final_corrections_exact += changed_words(stable, final)
-        self.steadiness.final_corrections += changed_words(
-            [fold(text) for text in stable], [fold(text) for text in final]
-        )
+        self.steadiness.final_corrections += changed_words([*map(fold, stable)], [*map(fold, final)])

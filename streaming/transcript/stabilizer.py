@@ -57,14 +57,17 @@ class Stabilizer:
         agreement: int = 2,
         *,
         hold_back_samples: int = 0,
+        tentative_hold_back_samples: int = 0,
         min_confidence: float = 0.0,
         not_before_sample: int = 0,
     ) -> None:
         """
         Args:
             agreement: how many hypotheses must agree on a word, at least 1.
-            hold_back_samples: a word is not made stable while it ends less than this before the decoded audio's end.
+            hold_back_samples: a word is not made stable while it ends less than this before the decoded audio's end,
             min_confidence: nor while its confidence is below this.
+            tentative_hold_back_samples: a tentative word that ends less than this before the decoded audio's end, and
+                those after it, are not shown yet: the newest sounds are half heard. 0: all are shown.
             not_before_sample: end of the previous utterance's last word.
         """
         if agreement < 1:
@@ -75,6 +78,7 @@ class Stabilizer:
         self.closed = False
         self._next_word_id = next_word_id
         self._hold_back_samples = hold_back_samples
+        self._tentative_hold_back_samples = tentative_hold_back_samples
         self._min_confidence = min_confidence
         self._not_before_sample = not_before_sample
         self._revision = -1
@@ -110,8 +114,7 @@ class Stabilizer:
             return None
         self._words = self._merge(self._after_stable(hypothesis.words))
         self._extend_stable(hypothesis.decoded_until)
-        shown = self._words if self.policy == "stable" else self._words[: self._stable]
-        return self._update(shown, hypothesis)
+        return self._update(self._words[: self._shown(hypothesis.decoded_until)], hypothesis)
 
     def _after_stable(self, words: Sequence[HypothesisWord]) -> list[HypothesisWord]:
         """The hypothesis' words after the stable ones, wherever those are in it."""
@@ -178,6 +181,16 @@ class Stabilizer:
             self._words[index] = msgspec.structs.replace(word, state="stable")
             self._stable += 1
         self._earlier.append(texts)
+
+    def _shown(self, decoded_until: int) -> int:
+        """How many of the words an interim shows."""
+        if self.policy != "stable":
+            return self._stable
+        if not self._tentative_hold_back_samples:
+            return len(self._words)
+        until = decoded_until - self._tentative_hold_back_samples
+        tentative = enumerate(self._words[self._stable :], start=self._stable)
+        return next((index for index, word in tentative if word.end_sample > until), len(self._words))
 
     def _close(self, hypothesis: Hypothesis) -> Update:
         stable = [word.text for word in self._words[: self._stable]]

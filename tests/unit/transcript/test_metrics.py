@@ -36,15 +36,24 @@ def test_diffs_give_the_words() -> None:
     assert list(reader.open_words) == [2]
 
 
-def test_unstable_words_are_those_not_at_their_index_in_the_next_version() -> None:
+def test_unstable_words_are_those_that_the_next_version_changed_or_dropped() -> None:
     reader = TranscriptReader()
     reader.read(transcript(0, 0, "a:t b:t c:t"))
-    reader.read(transcript(1, 1, "x:t c:t d:t"))  # b changed; c stayed at its index
-    reader.read(transcript(2, 0, "a:f x:f", final=True))  # c and d went away
-    assert reader.steadiness.unstable_words == 3
-    assert reader.steadiness.upwr == 3 / 2
-    assert reader.steadiness.erased_words == 2 + 2
-    assert reader.steadiness.flicker_per_word == 4 / 2
+    reader.read(transcript(1, 1, "x:t y:t c:t d:t"))  # b changed; c moved, and flickered with it
+    reader.read(transcript(2, 0, "a:f x:f", final=True))  # y, c and d went away
+    assert reader.steadiness.unstable_words == 1 + 3
+    assert reader.steadiness.upwr == 4 / 2
+    assert reader.steadiness.erased_words == 2 + 3
+    assert reader.steadiness.flicker_per_word == 5 / 2
+
+
+def test_case_and_punctuation_are_unstable_only_in_the_exact_measure() -> None:
+    reader = TranscriptReader()
+    reader.read(transcript(0, 0, "sea:t was:t quiet.:t"))
+    reader.read(transcript(1, 0, "Sea:f was:f quiet,:f", final=True))
+    assert reader.steadiness.upwr == 0
+    assert reader.steadiness.upwr_exact == 2 / 3
+    assert reader.steadiness.erased_words == 3
 
 
 def test_words_that_only_become_stable_are_not_unstable() -> None:

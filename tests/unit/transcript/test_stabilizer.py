@@ -91,6 +91,18 @@ def test_a_word_close_to_the_end_of_the_audio_is_held_back() -> None:
     assert states(later) == "two:s"
 
 
+def test_a_tentative_word_close_to_the_end_of_the_audio_is_not_shown_but_counts_for_the_agreement() -> None:
+    stabilizer = make(tentative_hold_back_samples=1_600)
+    end = 2 * WORD_SAMPLES
+    first = stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=end))
+    assert first is not None
+    assert states(first) == "one:t"
+    assert first.text == "one"
+    second = stabilizer.hypothesis(hypothesis(1, "one two three", decoded_until=end))
+    assert second is not None
+    assert states(second) == "one:s two:s"
+
+
 def test_an_unsure_word_and_those_after_it_stay_tentative() -> None:
     stabilizer = make(min_confidence=0.5)
     for revision in range(2):
