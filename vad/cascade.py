@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from vad.detector import SpeechDetector
 from vad.settings import FRAME_SAMPLES
 
-HOLD_FRAMES: Final = 16
-"""The detector stays awake this long after the gate last saw voice: 512 ms."""
-WARM_UP_FRAMES: Final = 10
-"""Frames before the one that wakes the detector, which it hears first: 320 ms."""
+HOLD_FRAMES: Final = 32
+"""The detector stays awake this long after the gate last saw voice: 1024 ms, through the pauses of an utterance."""
+WARM_UP_FRAMES: Final = 16
+"""Frames before the one that wakes the detector, which it hears first: 512 ms."""
 
 
 class CascadeDetector:
@@ -26,8 +26,9 @@ class CascadeDetector:
         detector            w w w p p p p p p p p p p 0 0 0 0 0
                             warm-up ^ wakes           ^ sleeps
 
-    When it wakes, the detector is reset and hears the last frames before the voice, so that its state is a function
-    of the samples alone, and an onset that the gate notices late is not met by a cold network.
+    When it wakes, the detector goes on from the state in which it fell asleep and hears the last frames before the
+    voice, so that an onset that the gate notices late is not met by a cold network. It is not reset: Silero's state
+    has adapted to the speaker's level, and quiet speech is lost without it. All of this follows from the samples.
     """
 
     frame_samples = FRAME_SAMPLES
@@ -39,7 +40,8 @@ class CascadeDetector:
 
     def reset(self) -> None:
         self._gate.reset()
-        self._history: deque[NDArray[np.int16]] = deque(maxlen=WARM_UP_FRAMES)
+        self._detector.reset()
+        self._asleep: deque[NDArray[np.int16]] = deque(maxlen=WARM_UP_FRAMES)
         self._awake_frames = 0
 
     @property
@@ -54,10 +56,12 @@ class CascadeDetector:
             self._awake_frames = HOLD_FRAMES
         elif self.awake:
             self._awake_frames -= 1
-        self._history.append(frame.copy())
-        return self._detector.probability(frame) if self.awake else 0.0
+        if self.awake:
+            return self._detector.probability(frame)
+        self._asleep.append(frame.copy())
+        return 0.0
 
     def _wake(self) -> None:
-        self._detector.reset()
-        for earlier in self._history:
+        for earlier in self._asleep:
             self._detector.probability(earlier)
+        self._asleep.clear()
