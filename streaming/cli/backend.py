@@ -37,11 +37,13 @@ class Backend(Protocol):
         """
 
 
-def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+def add_engine_flags(parser: argparse.ArgumentParser, device_flag: str) -> None:
     """`--server`, or the engine's flags for a service in this process."""
     parser.add_argument("--server", metavar="URL", help="use this server; default: the engine runs in this process")
     parser.add_argument("--model", help="without --server: see `tympan models`")
-    parser.add_argument("--engine-device", metavar="DEVICE", help="without --server: auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument(
+        device_flag, dest="engine_device", metavar="DEVICE", help="without --server: auto, cpu, cuda, cuda:1 ..."
+    )
 
 
 def engine_config(args: argparse.Namespace) -> Config:

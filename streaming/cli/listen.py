@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, nullcontext
 from pathlib import Path
@@ -38,23 +37,24 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
     parser.add_argument("--append-only", action="store_true", help="show only words that will never change")
-    add_engine_flags(parser)
+    add_engine_flags(parser, "--engine-device")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Raises UserError."""
+    if args.list_devices:
+        print("\n".join(input_devices()) or "no microphone was found")
+        return 0
     try:
-        if args.list_devices:
-            print("\n".join(input_devices()) or "no microphone was found")
-            return 0
         asyncio.run(listen(args, Console()))
-    except (UserError, TympanError) as error:
-        print(f"tympan listen: {error}", file=sys.stderr)
-        return 2
+    except TympanError as error:
+        raise UserError(str(error)) from error
     return 0
 
 
-async def listen(args: argparse.Namespace, console: Console) -> None:
+async def listen(args: argparse.Namespace, console: Console) -> bool:
+    """Shows captions until the source is over, or until Ctrl-C: then True is returned."""
     name, audio, source = _source(args)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
@@ -76,6 +76,7 @@ async def listen(args: argparse.Namespace, console: Console) -> None:
                             console.print(line)
                     elif text := plain.receive(event):
                         print(text, end="", flush=True)
+    return ended.is_set()
 
 
 def _source(args: argparse.Namespace) -> tuple[str, AudioFormat, AsyncGenerator[bytes, None]]:

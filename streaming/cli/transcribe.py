@@ -24,8 +24,6 @@ from streaming.cli.errors import UserError
 from streaming.cli.media import Channels, MediaFile
 from streaming.cli.results import SUFFIXES, Format, Transcription
 
-TELEPHONE_LABELS = ("left", "right")
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -55,18 +53,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--realtime", action="store_true", help="send at the speed at which it was spoken")
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
-    add_engine_flags(parser)
+    add_engine_flags(parser, "--device")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    errors = Console(stderr=True, highlight=False)
-    try:
-        check_output(args.output, args.format, len(args.files))
-        return asyncio.run(transcribe_files(args, errors))
-    except UserError as error:
-        errors.print(f"tympan transcribe: {error}", markup=False, soft_wrap=True)
-        return 2
+    """Raises UserError where nothing can be done at all."""
+    check_output(args.output, args.format, len(args.files))
+    return asyncio.run(transcribe_files(args, Console(stderr=True, highlight=False)))
 
 
 def check_output(output: Path | None, form: Format, files: int) -> None:
