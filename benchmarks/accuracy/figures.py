@@ -125,6 +125,7 @@ def figures(results: Sequence[ClipResult], paced: Sequence[Exchange]) -> dict[st
         "wer_streaming_digits_apart": round(_errors(results, "streamed", digits_apart=True).rate, 2),
         "wer_offline_digits_apart": round(_errors(offline, "offline", digits_apart=True).rate, 2) if offline else None,
         "upwr": round(steadiness.upwr, 4),
+        "upwr_exact": round(steadiness.upwr_exact, 4),
         "flicker_per_word": round(steadiness.flicker_per_word, 4),
         "stable_violations": steadiness.stable_violations,
         "stable_words": steadiness.stable_words,

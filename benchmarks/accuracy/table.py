@@ -40,7 +40,12 @@ def lines(result: dict[str, Any]) -> list[Line]:
             f"{result['final_corrections']:.2%} (case and punctuation too: {result['final_corrections_exact']:.2%})",
             "{:.1%}",
         ),
-        _at_most("UPWR", result["upwr"], UPWR, f"{result['upwr']:.3f}"),
+        _at_most(
+            "UPWR",
+            result["upwr"],
+            UPWR,
+            f"{result['upwr']:.3f} (case and punctuation too: {result['upwr_exact']:.3f})",
+        ),
         Line("flicker per word", f"{result['flicker_per_word']:.3f}"),
         _at_most(
             "encoder frames per frame of audio",

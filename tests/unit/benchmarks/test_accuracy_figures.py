@@ -101,6 +101,18 @@ def test_figures_of_one_clip() -> None:
     assert found["loops"] == 0
 
 
+def test_upwr_looks_past_punctuation_and_shifted_places() -> None:
+    """ "A" is "a", and of "hotdog", which became two words, nothing else is unstable. Exactly, "a" changed as well."""
+    told = exchange(
+        (0.6, interim(1, "a hotdog with", 500)),
+        (1.1, interim(2, "A hot dog, with", 1000)),
+        (2.0, final(3, "A hot dog, with mustard.")),
+        (2.1, Summary(audio_ms=4000, speech_ms=2000, utterances=1, words=5)),
+    )
+    found = figures([ClipResult.of(clip("x", 4.0), told, None)], [])
+    assert (found["upwr"], found["upwr_exact"]) == (1 / 5, 2 / 5)
+
+
 def test_without_an_offline_run_its_figures_are_none() -> None:
     result = ClipResult.of(clip("Hello there.", 4.0), SPOKEN, None)
     found = figures([result], [])

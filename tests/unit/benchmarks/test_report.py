@@ -25,6 +25,7 @@ RESULT: dict[str, Any] = {
     "wer_streaming_digits_apart": 5.1,
     "wer_offline_digits_apart": 4.4,
     "upwr": 0.3,
+    "upwr_exact": 0.4,
     "flicker_per_word": 0.4,
     "stable_violations": 0,
     "stable_words": 100,
@@ -76,7 +77,7 @@ def test_a_kept_result_has_no_rows(tmp_path: Path) -> None:
 def test_figures_stand_beside_their_bounds(tmp_path: Path) -> None:
     table = written(tmp_path)
     assert row_of(table, "WER, finals")[1:] == ["5.40 %", "≤ 5.60 %", "met"]
-    assert row_of(table, "UPWR")[1:] == ["0.300", "≤ 0.25", "**missed**"]
+    assert row_of(table, "UPWR")[1:] == ["0.300 (case and punctuation too: 0.400)", "≤ 0.25", "**missed**"]
     assert row_of(table, "partial lag")[2:] == ["p95 ≤ 900 ms", "**missed**"]
     assert row_of(table, "other finals with 8 streams")[3] == "met"
 
