@@ -57,7 +57,8 @@ class Stabilizer:
         agreement: int = 2,
         *,
         hold_back_samples: int = 0,
-        tentative_hold_back_samples: int = 0,
+        tentative_hold_back_samples: int = 3_200,
+        sure_confidence: float = 0.8,
         min_confidence: float = 0.0,
         not_before_sample: int = 0,
     ) -> None:
@@ -67,7 +68,8 @@ class Stabilizer:
             hold_back_samples: a word is not made stable while it ends less than this before the decoded audio's end,
             min_confidence: nor while its confidence is below this.
             tentative_hold_back_samples: a tentative word that ends less than this before the decoded audio's end, and
-                those after it, are not shown yet: the newest sounds are half heard. 0: all are shown.
+                those after it, are not shown yet, as the newest sounds are only half heard; 0: all are shown.
+            sure_confidence: a half-heard word is shown all the same if its confidence is at least this.
             not_before_sample: end of the previous utterance's last word.
         """
         if agreement < 1:
@@ -79,6 +81,7 @@ class Stabilizer:
         self._next_word_id = next_word_id
         self._hold_back_samples = hold_back_samples
         self._tentative_hold_back_samples = tentative_hold_back_samples
+        self._sure_confidence = sure_confidence
         self._min_confidence = min_confidence
         self._not_before_sample = not_before_sample
         self._revision = -1
@@ -188,9 +191,11 @@ class Stabilizer:
             return self._stable
         if not self._tentative_hold_back_samples:
             return len(self._words)
-        until = decoded_until - self._tentative_hold_back_samples
-        tentative = enumerate(self._words[self._stable :], start=self._stable)
-        return next((index for index, word in tentative if word.end_sample > until), len(self._words))
+        for index, word in enumerate(self._words[self._stable :], start=self._stable):
+            ends_before = decoded_until - word.end_sample
+            if ends_before < self._tentative_hold_back_samples and word.confidence < self._sure_confidence:
+                return index
+        return len(self._words)
 
     def _close(self, hypothesis: Hypothesis) -> Update:
         stable = [word.text for word in self._words[: self._stable]]

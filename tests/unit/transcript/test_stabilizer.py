@@ -92,7 +92,7 @@ def test_a_word_close_to_the_end_of_the_audio_is_held_back() -> None:
 
 
 def test_a_tentative_word_close_to_the_end_of_the_audio_is_not_shown_but_counts_for_the_agreement() -> None:
-    stabilizer = make(tentative_hold_back_samples=1_600)
+    stabilizer = make(tentative_hold_back_samples=1_600, sure_confidence=0.95)
     end = 2 * WORD_SAMPLES
     first = stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=end))
     assert first is not None
@@ -101,6 +101,13 @@ def test_a_tentative_word_close_to_the_end_of_the_audio_is_not_shown_but_counts_
     second = stabilizer.hypothesis(hypothesis(1, "one two three", decoded_until=end))
     assert second is not None
     assert states(second) == "one:s two:s"
+
+
+def test_a_half_heard_word_is_shown_if_it_is_sure() -> None:
+    stabilizer = make(tentative_hold_back_samples=1_600, sure_confidence=0.9)
+    update = stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=2 * WORD_SAMPLES))
+    assert update is not None
+    assert states(update) == "one:t two:t"
 
 
 def test_an_unsure_word_and_those_after_it_stay_tentative() -> None:
