@@ -107,7 +107,7 @@ class FakeEngine:
         self._may_step.set()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._failure: str | None = None
+        self.failure: str | None = None
 
     # -- what tests do to it ------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class FakeEngine:
 
     def fail_for_good(self, reason: str) -> None:
         """The worker is lost and no restart will be tried."""
-        self._failure = reason
+        self.failure = reason
         self.lose_worker(restart=False)
         self._up.set()
 
@@ -168,8 +168,8 @@ class FakeEngine:
 
     async def wait_ready(self) -> None:
         await self._up.wait()
-        if self._failure is not None:
-            raise EngineStartError(self._failure)
+        if self.failure is not None:
+            raise EngineStartError(self.failure)
 
     async def wait_writable(self) -> None:
         await self._writable.wait()
@@ -221,7 +221,7 @@ class FakeEngine:
     # -- answers ------------------------------------------------------------------------------------------------
 
     def _running(self) -> bool:
-        return self._up.is_set() and self._failure is None
+        return self._up.is_set() and self.failure is None
 
     def _answer(self, job: Job) -> Hypothesis | JobError:
         if errors := self._errors.get(job.stream):

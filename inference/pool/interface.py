@@ -134,6 +134,8 @@ class Engine(Protocol):
     """
 
     generation: int
+    failure: str | None
+    """Why there will be no worker any more, in one sentence; None while there is or may be one."""
 
     @property
     def outbound_bytes(self) -> int:

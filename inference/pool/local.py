@@ -32,7 +32,6 @@ class LocalPool:
     def __init__(self, settings: WorkerSettings) -> None:
         self.generation = 0
         self.failure: str | None = None
-        """Why there will be no worker any more, in one sentence."""
         self._settings = settings
         self._worker: WorkerProcess | None = None
         self._changed = asyncio.Event()

@@ -67,8 +67,7 @@ class Dispatcher:
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.failure: str | None = None
-        """Why no job will ever run again, in one sentence."""
+        self._failure: str | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -96,8 +95,8 @@ class Dispatcher:
 
     def open(self, stream: str, spec: StreamSpec, listener: Listener) -> None:
         """Raises EngineStartError when no engine is left, ValueError when the name is in use."""
-        if self.failure is not None:
-            raise EngineStartError(self.failure)
+        if (failure := self.failure) is not None:
+            raise EngineStartError(failure)
         if stream in self._streams:
             raise ValueError(f"stream {stream!r} is open already")
         self._streams[stream] = _Stream(stream, listener)
@@ -135,6 +134,11 @@ class Dispatcher:
         self._settled.set()
 
     # -- what can be asked --------------------------------------------------------------------------------------
+
+    @property
+    def failure(self) -> str | None:
+        """Why no job will ever run again, in one sentence; None while all is well or a worker is being replaced."""
+        return self._failure or self._engine.failure
 
     @property
     def outbound_bytes(self) -> int:
@@ -302,7 +306,7 @@ class Dispatcher:
 
     def _fail(self, reason: str) -> None:
         """No job will run again: every job is given up, and every stream closed."""
-        self.failure = reason
+        self._failure = reason
         log.error("no engine is left: %s", reason)
         for ticket in self._policy.drain_all():
             if ticket.job.stream in self._streams:

@@ -302,7 +302,24 @@ async def test_audio_beyond_the_outbound_limit_is_sent_when_its_job_runs(engine:
     session.ask(0)
     await dispatcher.drain()
     assert session.finals() == ["zero one two three four"]
+    assert len(engine.batches) == 1
     await dispatcher.stop()
+
+
+async def test_an_engine_that_fails_while_nothing_runs_is_seen_at_once(
+    engine: FakeEngine, dispatcher: Dispatcher
+) -> None:
+    """Readiness must not wait for the next job to fail."""
+    quiet = RecordingSession(dispatcher, "quiet")
+    assert dispatcher.failure is None
+    engine.fail_for_good("the device is gone")
+    assert dispatcher.failure == "the device is gone"
+    with pytest.raises(EngineStartError, match="the device is gone"):
+        RecordingSession(dispatcher, "late")
+    quiet.speak(0)
+    quiet.ask(0)
+    await dispatcher.drain()
+    assert quiet.failures == ["the device is gone"]
 
 
 async def test_when_no_engine_is_left_every_job_is_given_up_and_every_stream_told(
