@@ -48,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ManifestError, ServiceError, StreamError) as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return 2
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     Console().print(table(result))
     return 0
 
@@ -181,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Streams a corpus through the whole service and compares it with offline decoding.",
     )
     parser.add_argument("--manifest", type=Path, required=True, help="TSV with the columns path and transcript")
-    parser.add_argument("--json", type=Path, required=True, help="where the result goes")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the result to this file as well")
     parser.add_argument("--limit", type=int, help="only so many clips, spread evenly over the manifest")
     parser.add_argument("--paced", type=int, default=10, help="clips in real time, one by one (default 10)")
     parser.add_argument("--streams", type=int, default=4, help="clips streamed at once (default 4)")
