@@ -1,6 +1,5 @@
 """The report generator, and that docs/accuracy.md is what it writes."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from benchmarks.report import (
     DOCUMENT,
     END,
     RESULTS,
-    ROOT,
     file_name,
     keep,
     markdown,
@@ -131,9 +129,3 @@ def test_the_accuracy_page_is_what_the_kept_results_say() -> None:
     """After a new result: python -m benchmarks.report."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text == replace_between(text, markdown(read_results(RESULTS)))
-
-
-def test_every_picture_of_the_pages_exists() -> None:
-    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
-        for picture in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            assert picture.startswith("http") or (page.parent / picture).is_file(), f"{page.name}: {picture}"
