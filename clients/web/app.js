@@ -22,6 +22,7 @@ const openUtterances = $("open");
 let state = "idle";
 let source = null;
 let session = null;
+let missing = false;
 
 $("microphone").onclick = () => (state === "live" ? source.stop() : begin(openMicrophone));
 $("file").onchange = ({ target }) => {
@@ -38,6 +39,7 @@ $("copy").onclick = async () => {
 async function begin(openSource) {
   show("opening");
   say("");
+  missing = false;
   const current = new TympanSession();
   session = current;
   const transcript = new Transcript();
@@ -78,7 +80,8 @@ function end(ended, error) {
   showLevel(FLOOR_DB);
   for (const line of [...openUtterances.children]) settle(line);
   show(error ? "problem" : "idle");
-  if (error) say(problemText(error));
+  if (error) say(problemText(error), "problem");
+  else if (!missing) say("");
 }
 
 function receive(message, transcript) {
@@ -97,13 +100,14 @@ function receive(message, transcript) {
       say("The server is about to stop.");
       break;
     case "gap":
+      missing = true;
       say("A part of the sound could not be transcribed.");
       break;
   }
 }
 
 function showUtterance({ id, final, stable, tentative }) {
-  const follow = captions.scrollHeight - captions.scrollTop - captions.clientHeight < 40;
+  const follow = atEnd();
   const line = openUtterances.querySelector(`[data-utterance="${id}"]`) ?? add(openUtterances, id, "utterance");
   const pale = document.createElement("span");
   pale.className = "tentative";
@@ -149,9 +153,18 @@ function showLevel(db) {
   $("level-bar").style.transform = `scaleX(${1 - bounded / FLOOR_DB})`;
 }
 
-function say(text) {
-  $("problem").textContent = text;
-  $("problem").hidden = !text;
+/** Below the captions: why it ended (`problem`), or what the user should know meanwhile (`notice`); "" takes it away. */
+function say(text, kind = "notice") {
+  const follow = atEnd();
+  $("said").textContent = text;
+  $("said").dataset.kind = kind;
+  $("said").hidden = !text;
+  if (follow) captions.scrollTop = captions.scrollHeight;
+}
+
+/** The reader has not scrolled back, so new words should stay in sight. */
+function atEnd() {
+  return captions.scrollHeight - captions.scrollTop - captions.clientHeight < 40;
 }
 
 function problemText(error) {

@@ -12,6 +12,7 @@ export const SUPPORTED_RATES = [8000, 16000, 24000, 44100, 48000];
 const UNACKNOWLEDGED_S = 30;
 /** Audio is cut into messages of at most this many samples; half a second at 48 kHz. */
 const MESSAGE_SAMPLES = 24000;
+const OPEN_TIMEOUT_MS = 15000;
 
 export class TympanError extends Error {
   constructor(code, message, retryable = false) {
@@ -28,6 +29,7 @@ export class TympanSession {
   #acknowledged = 0;
   #waiting = [];
   #ended = false;
+  #settle = () => {};
   onevent = () => {};
   onend = () => {};
 
@@ -43,7 +45,7 @@ export class TympanSession {
       };
       this.#socket.onmessage = ({ data }) => {
         const message = JSON.parse(data);
-        if (message.type === "ready") resolve(message);
+        if (message.type === "ready") this.#settle(null, message);
         this.#receive(message);
       };
       this.#socket.onclose = ({ code, reason }) => {
@@ -52,10 +54,13 @@ export class TympanSession {
           ? "The connection to the server broke, or no server answers."
           : `The server closed the connection (${code}${why}).`, true));
       };
-      const onend = this.onend;
-      this.onend = (error) => {
-        reject(error);
-        onend(error);
+      const timer = setTimeout(() => {
+        this.#end(new TympanError("unreachable", "The server did not answer.", true));
+      }, OPEN_TIMEOUT_MS);
+      this.#settle = (error, ready) => {
+        clearTimeout(timer);
+        if (error) reject(error);
+        else resolve(ready);
       };
     });
   }
@@ -76,11 +81,6 @@ export class TympanSession {
   /** No more audio: the last finals come, then the summary. */
   stop() {
     this.#say({ type: "stop" });
-  }
-
-  /** Leaves at once. */
-  abandon() {
-    this.#end(null);
   }
 
   #say(message) {
@@ -104,6 +104,7 @@ export class TympanSession {
     this.#ended = true;
     this.#socket?.close();
     this.#wake();
+    this.#settle(error);
     this.onend(error);
   }
 
