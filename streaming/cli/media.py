@@ -34,6 +34,8 @@ class MediaFile:
             raise UserError(f"{path}: there is no such file")
         if not path.is_file():
             raise UserError(f"{path}: is not a file")
+        if not path.stat().st_size:
+            raise UserError(f"{path}: is empty")
         try:
             with av.open(str(path)) as container:
                 if not container.streams.audio:
