@@ -22,8 +22,10 @@ class Outbox:
         self._waiting: dict[object, ServerMessage] = {}
         self._seq = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    @property
+    def has_room(self) -> bool:
+        """False from half of the limit on: nothing more should be asked for that the client may ask for."""
+        return len(self._waiting) < self._limit // 2
 
     def put(self, message: ServerMessage) -> None:
         """Raises OutboxFullError; the message is not taken then."""

@@ -98,6 +98,7 @@ class SessionRunner:
         What the client does wrong ends the session: see `failure`.
         """
         async with self._feeding:
+            await self._wait_for_room()
             if self._over:
                 return
             try:
@@ -117,6 +118,7 @@ class SessionRunner:
         """All messages for the client in order, numbered; ends after `summary` or a fatal `error`."""
         while True:
             while (message := self._outbox.pop()) is not None:
+                self._room.set()
                 await self._log_event(message)
                 yield message
             if self._over:
@@ -144,6 +146,11 @@ class SessionRunner:
         """Ends the session from the server's side, as if the client had said `stop`."""
         self._ended_by_server = True
         await self.feed(Stop())
+
+    @property
+    def backlog_samples(self) -> int:
+        """Speech without a final, of the channel that has most of it, at 16 kHz."""
+        return self._core.backlog_samples
 
     @property
     def close_code(self) -> int:
@@ -247,7 +254,8 @@ class SessionRunner:
         self._room.set()
 
     async def _wait_for_room(self) -> None:
-        while not self._core.can_accept and not self._over:
+        """For audio in the core and the worker, and in the outbox for the answers of a client that reads slowly."""
+        while not self._over and not (self._core.can_accept and self._outbox.has_room):
             self._room.clear()
             await self._room.wait()
         await self._dispatcher.wait_writable()

@@ -90,13 +90,13 @@ class Service:
         self._draining = True
         for runner in list(self._sessions):
             runner.go_away(round(timeout_s * 1000))
-        if await self._all_gone(timeout_s):
+        if await self.wait_until_empty(timeout_s):
             return
         log.info("%d sessions are ended at the deadline", len(self._sessions))
         async with asyncio.TaskGroup() as group:
             for runner in list(self._sessions):
                 group.create_task(self._end(runner))
-        await self._all_gone(LAST_FINALS_S)
+        await self.wait_until_empty(LAST_FINALS_S)
 
     async def stop(self) -> None:
         """Ends everything now, the worker too."""
@@ -134,6 +134,17 @@ class Service:
             raise
         return runner
 
+    async def wait_until_empty(self, timeout_s: float) -> bool:
+        """True when no session is live; False when some still are after the timeout."""
+        self._emptied.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._sessions:
+                    await self._emptied.wait()
+        except TimeoutError:
+            return False
+        return True
+
     @property
     def state(self) -> State:
         if self._draining:
@@ -148,8 +159,9 @@ class Service:
         return self._start_failure or self._dispatcher.failure
 
     @property
-    def live_sessions(self) -> int:
-        return len(self._sessions)
+    def sessions(self) -> frozenset[SessionRunner]:
+        """Those that are live."""
+        return frozenset(self._sessions)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -169,16 +181,6 @@ class Service:
         self.metrics.sessions.set(len(self._sessions))
         if not self._sessions:
             self._emptied.set()
-
-    async def _all_gone(self, timeout_s: float) -> bool:
-        self._emptied.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._sessions:
-                    await self._emptied.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def _end(self, runner: SessionRunner) -> None:
         try:

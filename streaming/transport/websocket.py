@@ -109,6 +109,8 @@ class _Connection:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             client_is_there = writer.done() or not reader.result()
             if client_is_there and await writer:
+                # First the room, then the goodbye: a client that comes again at once finds its place free.
+                await runner.close()
                 await self._close(runner.close_code, runner.failure.code if runner.failure else "")
         finally:
             reader.cancel()
@@ -133,16 +135,19 @@ class _Connection:
     async def _write(self, runner: SessionRunner) -> bool:
         """Until the session has said everything; False when the client cannot be reached any more."""
         try:
-            async for message in runner.events():
-                timeout_s = LAST_WORDS_S if runner.failure else self._settings.send_timeout_s
-                await self._send(message, timeout_s)
-        except TimeoutError:
-            runner.fail(ProtocolError("slow_reader", f"nothing was read for {self._settings.send_timeout_s:g} s"))
-            return False
-        except (WebSocketDisconnect, RuntimeError):
+            try:
+                await self._send_events(runner)
+            except TimeoutError:
+                runner.fail(ProtocolError("slow_reader", f"nothing was read for {self._settings.send_timeout_s:g} s"))
+                await self._send_events(runner)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
             # Starlette's RuntimeError: the socket was closed under the message.
             return False
         return True
+
+    async def _send_events(self, runner: SessionRunner) -> None:
+        async for message in runner.events():
+            await self._send(message, LAST_WORDS_S if runner.failure else self._settings.send_timeout_s)
 
     async def _receive(self) -> list[ClientMessage]:
         """The next WebSocket message. Raises ProtocolError, WebSocketDisconnect."""

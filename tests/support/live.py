@@ -1,0 +1,158 @@
+"""The real app on a free loopback port, with the scripted engine and a loudness detector inside; and a bare client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from inference.pool.fake import FakeEngine
+from streaming.app import AppServer, listen, make_app
+from streaming.config import Config, ServerSettings
+from streaming.protocol.messages import (
+    Ack,
+    Audio,
+    AudioFormat,
+    ClientMessage,
+    Endpointing,
+    Error,
+    Event,
+    Gap,
+    GoAway,
+    Load,
+    MarkerEcho,
+    Ready,
+    ServerMessage,
+    Speech,
+    Start,
+    Summary,
+    Transcript,
+)
+from streaming.session.service import Service
+from streaming.session.settings import SessionSettings
+from tests.support.sessions import ENDPOINTING, LoudnessDetector
+
+PATIENCE_S = 20.0
+"""Only a broken server takes so long."""
+
+_SERVER_MESSAGE = Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
+
+
+@dataclasses.dataclass
+class Live:
+    service: Service
+    engine: FakeEngine
+    server: AppServer
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    @property
+    def url(self) -> str:
+        return f"ws://{self.host}/v1/stream"
+
+    def connect(self, *subprotocols: str, **options: Any) -> connect:
+        """A plain WebSocket; offers nothing unless told."""
+        return connect(self.url, subprotocols=list(subprotocols) or None, compression=None, max_size=None, **options)
+
+    @contextlib.asynccontextmanager
+    async def client(self, codec: str = "msgpack", **options: Any) -> AsyncIterator[Client]:
+        async with self.connect(f"tympan.v1.{codec}", **options) as socket:
+            yield Client(socket, codec)
+
+
+@contextlib.asynccontextmanager
+async def live_server(
+    engine: FakeEngine | None = None,
+    *,
+    session: SessionSettings | None = None,
+    start_engine: bool = True,
+    **server_settings: Any,
+) -> AsyncIterator[Live]:
+    engine = engine or FakeEngine()
+    config = Config(server=ServerSettings(**server_settings), session=session or SessionSettings())
+    service = Service(config, engine=engine, make_detector=lambda name: LoudnessDetector())
+    server = AppServer(make_app(service), listen("127.0.0.1", 0))
+    running = asyncio.create_task(server.run())
+    if start_engine:
+        await service.start()
+    try:
+        yield Live(service, engine, server)
+    finally:
+        await service.stop()
+        server.end()
+        await running
+
+
+class Client:
+    """Sends typed messages and keeps all it receives."""
+
+    def __init__(self, socket: ClientConnection, codec: str) -> None:
+        self.socket = socket
+        self.received: list[ServerMessage] = []
+        self._codec = codec
+
+    async def send(self, *messages: ClientMessage) -> None:
+        for message in messages:
+            if self._codec == "json":
+                await self.socket.send(msgspec.json.encode(message).decode())
+            else:
+                await self.socket.send(msgspec.msgpack.encode(message))
+
+    async def start(self, **options: Any) -> Ready:
+        options.setdefault("endpointing", ENDPOINTING)
+        await self.send(Start(**options))
+        return await self.until(Ready)
+
+    async def send_audio(
+        self, data: bytes, frame_bytes: int = 2, *, first_sample: int = 0, step_bytes: int = 32_000
+    ) -> None:
+        step = step_bytes // frame_bytes * frame_bytes
+        for at in range(0, len(data), step):
+            await self.send(Audio(first_sample=first_sample + at // frame_bytes, data=data[at : at + step]))
+
+    async def read(self) -> ServerMessage:
+        async with asyncio.timeout(PATIENCE_S):
+            payload = await self.socket.recv()
+        decode = msgspec.json.decode if isinstance(payload, str) else msgspec.msgpack.decode
+        message: ServerMessage = decode(payload, type=_SERVER_MESSAGE)
+        self.received.append(message)
+        return message
+
+    async def until(self, kind: Any, **fields: Any) -> Any:
+        """The next message of a kind with these field values."""
+        while True:
+            message = await self.read()
+            if isinstance(message, kind) and all(getattr(message, name) == value for name, value in fields.items()):
+                return message
+
+    async def rest(self) -> int:
+        """Reads on to the end; returns the close code."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self.read()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
+
+    def got(self, kind: Any) -> list[Any]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+    @property
+    def finals(self) -> list[Transcript]:
+        return [message for message in self.got(Transcript) if message.final]
+
+
+def pcm(samples: NDArray[np.int16]) -> bytes:
+    return samples.astype("<i2").tobytes()
+
+
+__all__ = ["AudioFormat", "Client", "Endpointing", "Live", "live_server", "pcm"]
