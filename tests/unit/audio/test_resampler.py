@@ -77,7 +77,7 @@ def test_little_is_held_back(rate: int, delay_ms: float) -> None:
 def test_16000_hertz_passes_through_at_once() -> None:
     samples = np.arange(-32768, 32768, 7).astype(np.int16)
     resampler = StreamingResampler(16000)
-    assert np.array_equal(resampler.feed(samples.astype(np.float32) / 32768), samples)
+    assert np.array_equal(resampler.feed(samples.astype(np.float32) / np.float32(32768)), samples)
     assert len(resampler.flush()) == 0
 
 
