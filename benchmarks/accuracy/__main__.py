@@ -29,7 +29,7 @@ from benchmarks.accuracy.clips import Clip, ManifestError, load_clip, read_manif
 from benchmarks.accuracy.exchange import Exchange
 from benchmarks.accuracy.figures import ClipResult, figures, row
 from benchmarks.accuracy.invariance import VARIANTS, compare
-from benchmarks.accuracy.service import ServiceError, running_service
+from benchmarks.accuracy.service import TUNED_SERVICE, TYMPAN_SERVE, ServiceError, running_service
 from benchmarks.accuracy.stream import Pace, StreamError, StreamSettings, stream_clip
 from benchmarks.accuracy.table import table
 from benchmarks.circumstances import circumstances
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    Console().print(table(result))
+    terminal = Console()
+    Console(width=terminal.width if terminal.is_terminal else 120).print(table(result))
     return 0
 
 
@@ -63,9 +64,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         progress = stack.enter_context(_progress())
         offline = _decode_offline(options.model, clips, progress) if options.offline else [None] * len(clips)
         address = stack.enter_context(
-            nullcontext(options.server)
-            if options.server
-            else running_service(options.model, options.device, shlex.split(options.serve_args))
+            nullcontext(options.server) if options.server else running_service(*_service_command(options))
         )
         settings = StreamSettings(
             url=address.replace("http", "ws", 1).rstrip("/") + "/v1/stream",
@@ -97,11 +96,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "streams": options.streams,
             "paced_clips": [clip.row.path for clip in chosen],
             "serve_args": options.serve_args,
+            "encoder": options.encoder,
             "environment": {key: value for key, value in sorted(os.environ.items()) if SERVICE_SETTING.match(key)},
         },
         **circumstances(),
         "rows": [row(result) for result in results],
     }
+
+
+def _service_command(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    module = [*TUNED_SERVICE, options.encoder] if options.encoder else [*TYMPAN_SERVE]
+    return module, ["--model", options.model, "--device", options.device, *shlex.split(options.serve_args)]
 
 
 def _decode_offline(model: str, clips: Sequence[Clip], progress: Progress) -> list[str | None]:
@@ -194,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="tiny.en", help="as for tympan serve")
     parser.add_argument("--device", default="auto", help="as for tympan serve")
     parser.add_argument("--serve-args", default="", help="more arguments for tympan serve, in one string")
+    parser.add_argument("--encoder", default="", help="for trade-offs: such as right_context_frames=50,tail_frames=750")
     parser.add_argument("--server", help="measure this running service (http://host:port) instead of starting one")
     return parser
 

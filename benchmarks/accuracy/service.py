@@ -21,15 +21,18 @@ class ServiceError(RuntimeError):
     """The service did not start; the text holds its last words."""
 
 
+TYMPAN_SERVE = ("streaming.cli.main", "serve", "--port", "0")
+TUNED_SERVICE = ("benchmarks.tuned_service", "--encoder")
+
+
 @contextmanager
-def running_service(model: str, device: str, more_arguments: Sequence[str] = ()) -> Iterator[str]:
-    """Starts `tympan serve --port 0`, yields its address (http://host:port) when it is ready, and drains it at the end.
+def running_service(module: Sequence[str], arguments: Sequence[str] = ()) -> Iterator[str]:
+    """Starts a module that says its address when it is ready, yields that (http://host:port), and drains it at the end.
 
     Raises:
         ServiceError: it ended, or was not ready in time.
     """
-    command = [sys.executable, "-m", "streaming.cli.main", "serve", "--port", "0", "--model", model]
-    command += ["--device", device, *more_arguments]
+    command = [sys.executable, "-m", *module, *arguments]
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=complaints, text=True, start_new_session=True
@@ -59,4 +62,4 @@ def _address(process: subprocess.Popen[str], output: IO[str], complaints: IO[str
     process.wait()
     complaints.seek(0)
     last_words = complaints.read()[-2000:].strip()
-    raise ServiceError(f"tympan serve did not get ready (exit code {process.returncode}): {last_words}")
+    raise ServiceError(f"the service did not get ready (exit code {process.returncode}): {last_words}")
