@@ -56,7 +56,7 @@ def engine_config(args: argparse.Namespace) -> Config:
 
 def open_backend(server: str | None, config: Config) -> AbstractAsyncContextManager[Backend]:
     """A server's, or, where None is named, one in this process with `config`. Raises UserError."""
-    return _in_place(config) if server is None else _server(server)
+    return in_place(Service(config)) if server is None else _server(server)
 
 
 async def paced(chunks: AsyncIterator[bytes], bytes_per_second: int) -> AsyncGenerator[bytes, None]:
@@ -138,8 +138,8 @@ async def _feed(
 
 
 @asynccontextmanager
-async def _in_place(config: Config) -> AsyncIterator[Backend]:
-    service = Service(config)
+async def in_place(service: Service) -> AsyncIterator[Backend]:
+    """Starts the service and stops it again. Raises UserError where its engine does not start."""
     try:
         await service.start()
         yield _InPlaceBackend(service)
