@@ -79,7 +79,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         by_length = sorted(clips, key=lambda clip: clip.seconds)
         chosen = spread(by_length, options.paced) if options.paced else []
         paced = _stream(chosen, settings, "real_time", 1, progress, "in real time")
-        invariance = _check_invariance(clips, streamed, settings, progress) if options.check_invariance else None
+        invariance = None
+        if options.check_invariance is not None:
+            again = spread(list(zip(clips, streamed, strict=True)), options.check_invariance or len(clips))
+            invariance = _check_invariance(again, settings, progress)
     results = [ClipResult.of(*one) for one in zip(clips, streamed, offline, strict=True)]
     found = figures(results, paced)
     return found | {
@@ -121,13 +124,14 @@ def _decode_offline(model: str, clips: Sequence[Clip], progress: Progress) -> li
 
 
 def _check_invariance(
-    clips: Sequence[Clip], baseline: Sequence[Exchange], settings: StreamSettings, progress: Progress
+    baseline: Sequence[tuple[Clip, Exchange]], settings: StreamSettings, progress: Progress
 ) -> dict[str, Any]:
+    clips, before = [clip for clip, _ in baseline], [exchange for _, exchange in baseline]
     found: dict[str, Any] = {}
     for variant in VARIANTS:
         cut = replace(settings, chunk_ms=variant.chunk_ms)
         again = _stream(clips, cut, variant.pace, variant.streams, progress, variant.name)
-        found[variant.name] = compare(baseline, again)
+        found[variant.name] = compare(before, again)
     return found
 
 
@@ -193,7 +197,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--streams", type=int, default=4, help="clips streamed at once (default 4)")
     parser.add_argument("--chunk-ms", type=int, default=20, help="audio per message (default 20)")
     parser.add_argument("--no-offline", dest="offline", action="store_false", help="leave out the offline reference")
-    parser.add_argument("--check-invariance", action="store_true", help="send every clip in five other ways too")
+    parser.add_argument(
+        "--check-invariance",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="send the clips, or N of them spread evenly, in five other ways too",
+    )
     parser.add_argument("--interim", choices=get_args(InterimPolicy), default="stable", help="interim policy")
     parser.add_argument("--endpointing", type=endpointing, default=Endpointing(), help="such as min_silence_ms=500")
     parser.add_argument("--model", default="tiny.en", help="as for tympan serve")

@@ -14,7 +14,7 @@ from benchmarks.accuracy.clips import Clip
 from benchmarks.accuracy.exchange import Exchange
 from benchmarks.accuracy.words import NO_ERRORS, Percentiles, WordErrors, has_loop, normalise, split_digits, word_errors
 from inference.pool.interface import FRAME_SAMPLES, SAMPLE_RATE
-from streaming.protocol.messages import Speech, Transcript
+from streaming.protocol.messages import Load, Speech, Transcript
 from streaming.transcript.metrics import Steadiness, TranscriptReader
 
 FRAMES_PER_S = SAMPLE_RATE // FRAME_SAMPLES  # 50
@@ -144,6 +144,7 @@ def figures(results: Sequence[ClipResult], paced: Sequence[Exchange]) -> dict[st
         "audio_s": round(audio_s, 1),
         "speech_s": round(speech_s, 1),
         "utterances": steadiness.finals,
+        "overloads": sum(_overloads(result.exchange) for result in results) + sum(map(_overloads, paced)),
         "reference_words": _errors(results, "streamed").reference_words,
     }
 
@@ -166,6 +167,12 @@ def row(result: ClipResult) -> dict[str, Any]:
         "streaming": result.streamed,
         "offline": result.offline,
     }
+
+
+def _overloads(exchange: Exchange) -> int:
+    """How often the service said that it makes interims rarer: such a run is steadier than a calm one."""
+    levels = (received.message.level for received in exchange.received if isinstance(received.message, Load))
+    return sum(level != "normal" for level in levels)
 
 
 def _errors(results: Sequence[ClipResult], which: str, digits_apart: bool = False) -> WordErrors:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.accuracy.clips import Clip, Row
 from benchmarks.accuracy.exchange import Exchange, Received, Sent
 from benchmarks.accuracy.figures import ClipResult, figures, latencies, row
-from streaming.protocol.messages import ServerMessage, Speech, Summary, Transcript, Word, WordState
+from streaming.protocol.messages import Load, ServerMessage, Speech, Summary, Transcript, Word, WordState
 
 CHUNK_MS = 20
 
@@ -111,6 +111,16 @@ def test_upwr_looks_past_punctuation_and_shifted_places() -> None:
     )
     found = figures([ClipResult.of(clip("x", 4.0), told, None)], [])
     assert (found["upwr"], found["upwr_exact"]) == (1 / 5, 2 / 5)
+
+
+def test_a_run_under_load_is_told_from_a_calm_one() -> None:
+    """Every announcement that interims become rarer counts; the return to normal does not."""
+    told = exchange(
+        (0.5, Load(level="slow_interims", lag_ms=2500, interim_ms=1000)),
+        (0.9, Load(level="normal", lag_ms=100, interim_ms=500)),
+        (2.1, Summary(audio_ms=4000, speech_ms=2000, utterances=0, words=0)),
+    )
+    assert figures([ClipResult.of(clip("x", 4.0), told, None)], [SPOKEN])["overloads"] == 1
 
 
 def test_without_an_offline_run_its_figures_are_none() -> None:

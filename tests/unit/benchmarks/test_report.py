@@ -42,6 +42,7 @@ RESULT: dict[str, Any] = {
     "audio_s": 330.4,
     "audio_s_per_s": 9.1,
     "utterances": 60,
+    "overloads": 0,
     "endpoint_silence_ms": 800,
     "invariance": {"8 streams": {"clips": 47, "differ": 0, "differ_with_times": 1, "which": []}},
     "manifest": "list.tsv",
