@@ -284,6 +284,10 @@ class SessionCore:
                 effects += channel.ask_again(now) + channel.ask_until(until, now)
         return effects
 
+    def refusing(self, refusing: bool) -> list[Effect]:
+        """The server takes no more sessions, or takes them again."""
+        return self._load.refusing(refusing)
+
     def go_away(self, deadline_ms: int) -> list[Effect]:
         """The server is about to end the connection."""
         return [Send(GoAway(deadline_ms=deadline_ms))]

@@ -2,6 +2,8 @@
 
 lag ──▶ above `slow_interims_after_s`: slow_interims ──▶ above `finals_only_after_s`: finals_only
 and one level back each time the lag has been below half of the level's threshold for `recover_after_s`
+
+While the server takes no more sessions, `refusing` is announced in the level's place; `interim_ms` stays the level's.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class LoadMeter:
         self._good_since: float | None = None
         self._lag_ms = 0
         self._durable = True
+        self._refusing = False
 
     @property
     def level(self) -> LoadLevel:
@@ -59,6 +62,14 @@ class LoadMeter:
         self._durable = durable
         return [self._message()]
 
+    def refusing(self, refusing: bool) -> list[Effect]:
+        """Whether the server takes no more sessions."""
+        if refusing == self._refusing:
+            return []
+        self._refusing = refusing
+        return [self._message()]
+
     def _message(self) -> Effect:
         interim_ms = INTERIM_BLOCKS[self.level] * samples_to_ms(BLOCK_SAMPLES)
-        return Send(Load(level=self.level, lag_ms=self._lag_ms, interim_ms=interim_ms, durable=self._durable))
+        level = "refusing" if self._refusing else self.level
+        return Send(Load(level=level, lag_ms=self._lag_ms, interim_ms=interim_ms, durable=self._durable))

@@ -137,6 +137,11 @@ class SessionRunner:
         self._outbox.put_last(error.as_message())
         self._end()
 
+    def refusing(self, refusing: bool) -> None:
+        """Tells the client that the server takes no more sessions, or takes them again."""
+        if not self._over:
+            self._carry_out(self._core.refusing(refusing))
+
     def go_away(self, deadline_ms: int) -> None:
         """Tells the client that the server will end the connection."""
         if not self._over:

@@ -125,10 +125,10 @@ class Service:
         runner = SessionRunner(core, self._dispatcher, durable, self._clock, self.metrics, self._session_closed)
         self._sessions.add(runner)
         self.metrics.sessions_total.inc()
-        self.metrics.sessions.set(len(self._sessions))
         try:
             model = ModelInfo(name=info.model, device=info.device, dtype=info.dtype)
             await runner.open(model, self.config.server.max_message_bytes)
+            self._count_sessions()
         except BaseException:
             await runner.close()
             raise
@@ -178,9 +178,15 @@ class Service:
 
     def _session_closed(self, runner: SessionRunner) -> None:
         self._sessions.discard(runner)
-        self.metrics.sessions.set(len(self._sessions))
+        self._count_sessions()
         if not self._sessions:
             self._emptied.set()
+
+    def _count_sessions(self) -> None:
+        self.metrics.sessions.set(len(self._sessions))
+        full = len(self._sessions) >= self.config.server.max_sessions
+        for runner in list(self._sessions):
+            runner.refusing(full)
 
     async def _end(self, runner: SessionRunner) -> None:
         try:

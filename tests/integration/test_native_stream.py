@@ -19,6 +19,7 @@ from streaming.protocol.messages import (
     Finalize,
     Gap,
     GoAway,
+    Load,
     Marker,
     MarkerEcho,
     Ready,
@@ -372,6 +373,18 @@ async def test_a_full_house_refuses_the_next_session_for_a_while() -> None:
             assert (error.code, error.retryable, error.seq) == ("overloaded", True, 1)
             assert error.retry_after_ms > 0
             assert second.socket.close_code == 1013
+        assert (await first.until(Load)).level == "refusing"
+
+
+async def test_room_for_another_session_is_announced_too() -> None:
+    async with live_server(max_sessions=2) as live, live.client() as first:
+        await first.start()
+        async with live.client() as second:
+            await second.start()
+            assert (await first.until(Load)).level == "refusing"
+            await second.send(Stop())
+            assert await second.rest() == 1000
+        assert (await first.until(Load)).level == "normal"
 
 
 async def test_no_session_before_the_model_is_loaded() -> None:
