@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, help=f"default: {ServerSettings().port}, or a free one where that is taken")
     parser.add_argument("--once", action="store_true", help="end after the clip")
     args = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # leaves `serving`, which ends the server
     console = Console(highlight=False)
     try:
         console.print("Starting the service (the model is loaded) ...")

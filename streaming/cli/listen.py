@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from tympan_client import AudioFormat, Endpointing, SessionOptions, TympanError
+from tympan_client import AudioFormat, Endpointing, Event, SessionOptions, TympanError
 
 from streaming.cli.backend import add_engine_flags, engine_config, open_backend, paced
 from streaming.cli.errors import UserError
@@ -64,19 +64,35 @@ async def listen(args: argparse.Namespace, console: Console) -> bool:
         interim="append_only" if args.append_only else "stable",
         endpointing=Endpointing(min_silence_ms=args.min_silence_ms),
     )
-    captions, plain = LiveCaptions(name), PlainCaptions()
-    live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=captions.render)
+    captions = LiveCaptions(name)
+    shown = on_terminal(captions, console) if console.is_terminal else in_pipe()
     async with open_backend(args.server, engine_config(args)) as backend:
-        with live if console.is_terminal else nullcontext():
-            heard = _metered(_until(source, ended), captions)
+        heard = _metered(_until(source, ended), captions)
+        with shown as show:
             async with aclosing(backend.stream(heard, options)) as events:
                 async for event in events:
-                    if console.is_terminal:
-                        for line in captions.receive(event):
-                            console.print(line)
-                    elif text := plain.receive(event):
-                        print(text, end="", flush=True)
+                    show(event)
     return ended.is_set()
+
+
+@contextmanager
+def on_terminal(captions: LiveCaptions, console: Console) -> Iterator[Callable[[Event], None]]:
+    """What is open stands at the bottom and is drawn again and again; finals scroll away above it."""
+    with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, get_renderable=captions.render) as live:
+
+        def show(event: Event) -> None:
+            lines = captions.receive(event)
+            if lines:
+                live.refresh()  # takes them out of the live part before they stand above it
+                console.print(*lines, sep="\n")
+
+        yield show
+
+
+@contextmanager
+def in_pipe() -> Iterator[Callable[[Event], None]]:
+    captions = PlainCaptions()
+    yield lambda event: print(captions.receive(event), end="", flush=True)
 
 
 def _source(args: argparse.Namespace) -> tuple[str, AudioFormat, AsyncGenerator[bytes, None]]:
