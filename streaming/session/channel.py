@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from inference.pool.interface import BLOCK_SAMPLES, FRAME_SAMPLES, Hypothesis, Job, JobError, JobKind
 from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
-from streaming.protocol.messages import Event, InterimPolicy, LoadLevel, Speech, Transcript, Word
+from streaming.protocol.messages import Event, LoadLevel, Speech
 from streaming.session.effects import Append, Discard, Effect, Send, Submit
-from streaming.session.settings import SessionSettings
-from streaming.transcript.stabilizer import Stabilizer, Update
-from streaming.transcript.words import TranscriptWord
+from streaming.session.utterance import Shared, Utterance, wire_transcript
+from streaming.transcript.stabilizer import Stabilizer
 from vad import (
     CommandedEnd,
     EndpointSettings,
@@ -43,53 +42,6 @@ INTERIM_BLOCKS: dict[LoadLevel, int] = {"normal": 1, "slow_interims": 2, "finals
 
 
 @dataclass(slots=True)
-class Shared:
-    """What the channels of one session have in common."""
-
-    settings: SessionSettings
-    interim: InterimPolicy
-    events: bool
-    level: LoadLevel = "normal"
-    next_utterance: int = 0
-    next_word: int = 0
-    utterances: int = 0
-    words: int = 0
-    corrected: int = 0
-    speech_samples: int = 0
-
-    def take_utterance_id(self) -> int:
-        self.next_utterance += 1
-        return self.next_utterance
-
-    def take_word_id(self) -> int:
-        self.next_word += 1
-        return self.next_word
-
-
-@dataclass(slots=True)
-class _Utterance:
-    id: int
-    start_sample: int
-    stabilizer: Stabilizer
-    appended_until: int
-    decoded_until: int
-    revision: int = 0
-    """Of the newest job; each job of an utterance has its own."""
-    end_sample: int | None = None
-    """None while it is open."""
-    pcm: bytes = b""
-    """Once it has ended: all of it, until its final is there."""
-    final_revision: int | None = None
-    final_asked_at: float = 0.0
-    answer: Hypothesis | JobError | None = None
-    """To its final job."""
-    asked_until: int = 0
-    """The newest position that an interim was asked for."""
-    asked_at: float | None = None
-    """When the oldest interim was asked for that has no answer yet, nor a newer one of them."""
-
-
-@dataclass(slots=True)
 class Channel:
     """Order of calls: `feed` with samples that follow one another, in pieces that end at every multiple of
     BLOCK_SAMPLES; `hypothesis` and `job_failed` with answers to the jobs asked for; `end_segment` at any time.
@@ -104,8 +56,8 @@ class Channel:
     position: int = 0
     """First sample not yet here, 16 kHz."""
     _ring: PcmRing = field(default_factory=lambda: PcmRing(RING_SAMPLES))
-    _open: _Utterance | None = None
-    _ended: deque[_Utterance] = field(default_factory=deque)
+    _open: Utterance | None = None
+    _ended: deque[Utterance] = field(default_factory=deque)
     """Those whose final has not left, oldest first."""
 
     # -- audio --------------------------------------------------------------------------------------------------
@@ -161,7 +113,7 @@ class Channel:
             min_confidence=settings.min_confidence,
             not_before_sample=event.start_sample,
         )
-        self._open = _Utterance(
+        self._open = Utterance(
             id=utterance,
             start_sample=event.start_sample,
             stabilizer=stabilizer,
@@ -226,13 +178,13 @@ class Channel:
             return effects
         return [*effects, self._interim(utterance, self.position, now)]
 
-    def _interim(self, utterance: _Utterance, until_sample: int, now: float) -> Effect:
+    def _interim(self, utterance: Utterance, until_sample: int, now: float) -> Effect:
         utterance.asked_until = until_sample
         utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
         job = self._job(utterance, "interim", until_sample)
         return Submit(job, now + self.shared.settings.interim_deadline_s)
 
-    def _job(self, utterance: _Utterance, kind: JobKind, until_sample: int) -> Job:
+    def _job(self, utterance: Utterance, kind: JobKind, until_sample: int) -> Job:
         utterance.revision += 1
         return Job(
             stream=self.stream,
@@ -243,7 +195,7 @@ class Channel:
             until_sample=until_sample,
         )
 
-    def _append(self, utterance: _Utterance, until: int) -> list[Effect]:
+    def _append(self, utterance: Utterance, until: int) -> list[Effect]:
         first = utterance.appended_until
         if until <= first:
             return []
@@ -273,7 +225,7 @@ class Channel:
         utterance.asked_at = None
         return []
 
-    def _resolve(self, utterance: _Utterance, answer: Hypothesis | JobError) -> list[Effect]:
+    def _resolve(self, utterance: Utterance, answer: Hypothesis | JobError) -> list[Effect]:
         if utterance.final_revision is None or answer.revision != utterance.final_revision:
             return []
         utterance.answer = answer
@@ -282,7 +234,7 @@ class Channel:
             effects += self._finish(self._ended.popleft())
         return effects
 
-    def _finish(self, utterance: _Utterance) -> list[Effect]:
+    def _finish(self, utterance: Utterance) -> list[Effect]:
         """The final leaves: everything before it has left."""
         assert utterance.end_sample is not None
         self.shared.utterances += 1
@@ -291,29 +243,15 @@ class Channel:
             return [*self.on_lost(self.index, utterance.start_sample, utterance.end_sample), forget]
         return [*self._updates(utterance, utterance.answer), *self._sounds(utterance.answer), forget]
 
-    def _updates(self, utterance: _Utterance, hypothesis: Hypothesis) -> Iterator[Effect]:
+    def _updates(self, utterance: Utterance, hypothesis: Hypothesis) -> Iterator[Effect]:
         update = utterance.stabilizer.hypothesis(hypothesis)
         if update is None:
             return
         if update.final:
             self.shared.words += len(utterance.stabilizer.words)
             self.shared.corrected += update.corrected
-        yield Send(self._transcript(update, hypothesis))
-
-    def _transcript(self, update: Update, hypothesis: Hypothesis) -> Transcript:
-        return Transcript(
-            utterance=hypothesis.utterance,
-            channel=self.index,
-            revision=update.revision,
-            from_word=update.from_word,
-            words=[wire_word(word) for word in update.words],
-            final=update.final,
-            text=update.text if update.final else None,
-            corrected=update.corrected,
-            decoded_until_ms=samples_to_ms(hypothesis.decoded_until),
-            lag_ms=samples_to_ms(max(0, self.position - hypothesis.decoded_until)),
-            language=hypothesis.language,
-        )
+        lag_samples = max(0, self.position - hypothesis.decoded_until)
+        yield Send(wire_transcript(update, hypothesis, lag_samples))
 
     def _sounds(self, hypothesis: Hypothesis) -> Iterator[Effect]:
         if not self.shared.events:
@@ -376,23 +314,10 @@ class Channel:
         """The newest position on the encoder's frames: what a marker at this moment waits for."""
         return self.position // FRAME_SAMPLES * FRAME_SAMPLES
 
-    def _find(self, utterance: int) -> _Utterance | None:
+    def _find(self, utterance: int) -> Utterance | None:
         return next((known for known in self._live() if known.id == utterance), None)
 
-    def _live(self) -> Iterator[_Utterance]:
+    def _live(self) -> Iterator[Utterance]:
         yield from self._ended
         if self._open is not None:
             yield self._open
-
-
-def wire_word(word: TranscriptWord) -> Word:
-    """A word as the client reads it."""
-    return Word(
-        id=word.id,
-        text=word.text,
-        start_ms=samples_to_ms(word.start_sample),
-        end_ms=samples_to_ms(word.end_sample),
-        confidence=round(word.confidence, 3),
-        state=word.state,
-        glued=word.glued,
-    )

@@ -16,13 +16,10 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from inference.pool.interface import BLOCK_SAMPLES, Hypothesis, Job, JobError, StreamSpec
-from streaming.audio.clock import clock_to_input, frame_bytes, samples_to_ms
-from streaming.audio.formats import AudioFormatError
-from streaming.audio.timeline import ChannelTimelines, GapFound, GapTooLongError, Placed
+from streaming.audio.clock import clock_to_input, samples_to_ms
+from streaming.audio.timeline import GapFound
 from streaming.protocol.errors import ProtocolError, error_message
 from streaming.protocol.messages import (
     Ack,
@@ -41,10 +38,12 @@ from streaming.protocol.messages import (
     Stop,
     Summary,
 )
-from streaming.session.channel import Channel, Shared
+from streaming.session.channel import Channel
 from streaming.session.effects import CloseStream, Effect, Finished, OpenStream, Send, StoreAudio
+from streaming.session.intake import Intake
 from streaming.session.load import LoadMeter
 from streaming.session.settings import SessionSettings
+from streaming.session.utterance import Shared
 from vad import FRAME_SAMPLES, CommandedEnd, DetectorName, EndpointSettings, Segmenter, SpeechDetector
 
 WORK_SAMPLES = BLOCK_SAMPLES
@@ -55,7 +54,9 @@ GAP_ENDS_SPEECH_SAMPLES = 8_000
 DetectorFactory = Callable[[DetectorName], SpeechDetector]
 
 
-class _Marker(msgspec.Struct, frozen=True):
+class PendingMarker(msgspec.Struct, frozen=True):
+    """A marker that is not echoed yet."""
+
     id: str
     sample: int
     """At the client's rate."""
@@ -81,14 +82,12 @@ class SessionCore:
         self._endpointing = start.endpointing
         self._make_detector = make_detector
         self._shared = Shared(self.settings, start.interim, start.events)
-        self._timelines = ChannelTimelines(start.audio)
+        self._intake = Intake(start.audio)
         self._channels = [
             self._make_channel(index, endpoint_settings(start.endpointing)) for index in range(start.audio.channels)
         ]
         self._load = LoadMeter(self.settings)
-        self._raw: deque[Audio] = deque()
-        self._placed: list[list[NDArray[np.int16]]] = [[] for _ in self._channels]
-        self._markers: deque[_Marker] = deque()
+        self._markers: deque[PendingMarker] = deque()
         self._stored_until = 0
         self._gaps = 0
         self._stopping = False
@@ -123,7 +122,7 @@ class SessionCore:
             return []
         match message:
             case Audio():
-                self._put_in_line(message)
+                self._intake.put(message)
                 return []
             case Marker(id=marker):
                 return self._marker(marker, now)
@@ -139,7 +138,7 @@ class SessionCore:
     @property
     def busy(self) -> bool:
         """There is audio in line for `work`."""
-        return bool(self._raw) or self._available() > 0
+        return self._intake.busy
 
     def work(self, now: float) -> list[Effect]:
         """Takes up to WORK_SAMPLES of the audio in line.
@@ -147,9 +146,7 @@ class SessionCore:
         Raises:
             ProtocolError: the audio is not what `start` declared.
         """
-        effects: list[Effect] = []
-        if self._available() == 0 and self._raw:
-            effects += self._place(self._raw.popleft(), now)
+        effects = [effect for gap in self._intake.place_next() for effect in self._gap(gap, now)]
         return [*effects, *self._advance(WORK_SAMPLES, now)]
 
     def stored(self, ack_sample: int) -> list[Effect]:
@@ -159,30 +156,6 @@ class SessionCore:
     def store_failed(self) -> list[Effect]:
         """Audio could not be stored: the session goes on, without acks until the store works again."""
         return self._load.durable(False)
-
-    def _put_in_line(self, audio: Audio) -> None:
-        size = frame_bytes(self.start.audio.encoding, self.start.audio.channels)
-        if len(audio.data) % size:
-            raise ProtocolError("bad_audio", f"audio must be a multiple of {size} bytes")
-        piece_samples = self.start.audio.sample_rate // 2
-        for first in range(0, len(audio.data) // size, piece_samples):
-            data = audio.data[first * size : (first + piece_samples) * size]
-            self._raw.append(Audio(first_sample=audio.first_sample + first, data=data))
-
-    def _place(self, audio: Audio, now: float) -> list[Effect]:
-        try:
-            placed = self._timelines.receive(audio.first_sample, audio.data)
-        except (AudioFormatError, GapTooLongError) as error:
-            self._raw.clear()
-            raise ProtocolError("bad_audio", str(error)) from None
-        effects: list[Effect] = []
-        for one in placed:
-            match one:
-                case Placed():
-                    self._placed[one.channel].append(one.pcm)
-                case GapFound():
-                    effects += self._gap(one, now)
-        return effects
 
     def _gap(self, gap: GapFound, now: float) -> list[Effect]:
         self._gaps += 1
@@ -208,16 +181,15 @@ class SessionCore:
         if len(self._markers) >= self.settings.max_waiting_markers:
             raise ProtocolError("bad_message", f"more than {self.settings.max_waiting_markers} markers wait")
         targets = tuple(channel.marker_target() for channel in self._channels)
-        self._markers.append(_Marker(marker, self._timelines.expected_sample, targets))
+        self._markers.append(PendingMarker(marker, self._intake.expected_sample, targets))
         asked = (channel.ask_until(until, now) for channel, until in zip(self._channels, targets, strict=True))
         return [*chain.from_iterable(asked), *self._echo_markers()]
 
     def _stop(self, now: float) -> list[Effect]:
         self._stopping = True
-        for rest in self._timelines.flush():
-            self._placed[rest.channel].append(rest.pcm)
-        effects = self._advance(self._available(), now)
-        effects += self._store_block(self._timelines.expected_sample)
+        self._intake.flush()
+        effects = self._advance(self._intake.available, now)
+        effects += self._store_block(self._intake.expected_sample)
         return [*effects, *self._end_segments("stop", now), *self._settle()]
 
     def _end_segments(self, rule: CommandedEnd, now: float) -> list[Effect]:
@@ -228,11 +200,11 @@ class SessionCore:
     def _advance(self, limit: int, now: float) -> list[Effect]:
         effects: list[Effect] = []
         position = self._channels[0].position
-        until = position + min(limit, self._available())
+        until = position + min(limit, self._intake.available)
         while position < until:
             cut = min(_next_multiple(position, FRAME_SAMPLES), _next_multiple(position, BLOCK_SAMPLES), until)
-            for channel, placed in zip(self._channels, self._placed, strict=True):
-                effects += channel.feed(_take(placed, cut - position), now)
+            for channel in self._channels:
+                effects += channel.feed(self._intake.take(channel.index, cut - position), now)
             position = cut
             if position % BLOCK_SAMPLES == 0:
                 effects += self._store_block(clock_to_input(position, self.start.audio.sample_rate))
@@ -246,10 +218,6 @@ class SessionCore:
         pcm = tuple(channel.read_pcm(first) for channel in self._channels)
         needed_from = min(channel.needed_from for channel in self._channels)
         return [StoreAudio(first, pcm, ack_sample, needed_from)]
-
-    def _available(self) -> int:
-        """Placed samples that all channels have."""
-        return min(sum(map(len, placed)) for placed in self._placed)
 
     # -- from the engine and the clock ------------------------------------------------------------------------------
 
@@ -328,7 +296,7 @@ class SessionCore:
 
     def _summary(self) -> Summary:
         return Summary(
-            audio_ms=self._timelines.expected_sample * 1000 // self.start.audio.sample_rate,
+            audio_ms=self._intake.expected_sample * 1000 // self.start.audio.sample_rate,
             speech_ms=samples_to_ms(self._shared.speech_samples),
             utterances=self._shared.utterances,
             words=self._shared.words,
@@ -358,7 +326,7 @@ class SessionCore:
     @property
     def audio_ms(self) -> int:
         """Audio received so far."""
-        return self._timelines.expected_sample * 1000 // self.start.audio.sample_rate
+        return self._intake.expected_sample * 1000 // self.start.audio.sample_rate
 
     def _make_channel(self, index: int, settings: EndpointSettings) -> Channel:
         return Channel(
@@ -387,17 +355,3 @@ def endpoint_settings(endpointing: Endpointing) -> EndpointSettings:
 
 def _next_multiple(position: int, of: int) -> int:
     return (position // of + 1) * of
-
-
-def _take(pieces: list[NDArray[np.int16]], samples: int) -> NDArray[np.int16]:
-    """Removes the first `samples` samples, which must be there."""
-    taken: list[NDArray[np.int16]] = []
-    while samples:
-        piece = pieces[0]
-        taken.append(piece[:samples])
-        if len(piece) > samples:
-            pieces[0] = piece[samples:]
-        else:
-            pieces.pop(0)
-        samples -= len(taken[-1])
-    return taken[0] if len(taken) == 1 else np.concatenate(taken)

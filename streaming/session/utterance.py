@@ -1,0 +1,89 @@
+"""What a session knows of an utterance, and how the wire says it. Plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference.pool.interface import Hypothesis, JobError
+from streaming.audio.clock import samples_to_ms
+from streaming.protocol.messages import InterimPolicy, LoadLevel, Transcript, Word
+from streaming.session.settings import SessionSettings
+from streaming.transcript.stabilizer import Stabilizer, Update
+from streaming.transcript.words import TranscriptWord
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the channels of one session have in common."""
+
+    settings: SessionSettings
+    interim: InterimPolicy
+    events: bool
+    level: LoadLevel = "normal"
+    next_utterance: int = 0
+    next_word: int = 0
+    utterances: int = 0
+    words: int = 0
+    corrected: int = 0
+    speech_samples: int = 0
+
+    def take_utterance_id(self) -> int:
+        self.next_utterance += 1
+        return self.next_utterance
+
+    def take_word_id(self) -> int:
+        self.next_word += 1
+        return self.next_word
+
+
+@dataclass(slots=True)
+class Utterance:
+    id: int
+    start_sample: int
+    stabilizer: Stabilizer
+    appended_until: int
+    decoded_until: int
+    revision: int = 0
+    """Of the newest job; each job of an utterance has its own."""
+    end_sample: int | None = None
+    """None while it is open."""
+    pcm: bytes = b""
+    """Once it has ended: all of it, until its final is there."""
+    final_revision: int | None = None
+    final_asked_at: float = 0.0
+    answer: Hypothesis | JobError | None = None
+    """To its final job."""
+    asked_until: int = 0
+    """The newest position that an interim was asked for."""
+    asked_at: float | None = None
+    """When the oldest interim was asked for that has no answer yet, nor a newer one of them."""
+
+
+def wire_transcript(update: Update, hypothesis: Hypothesis, lag_samples: int) -> Transcript:
+    """An update as the client reads it; `lag_samples` at 16 kHz."""
+    return Transcript(
+        utterance=update.utterance,
+        channel=update.channel,
+        revision=update.revision,
+        from_word=update.from_word,
+        words=[wire_word(word) for word in update.words],
+        final=update.final,
+        text=update.text if update.final else None,
+        corrected=update.corrected,
+        decoded_until_ms=samples_to_ms(update.decoded_until),
+        lag_ms=samples_to_ms(lag_samples),
+        language=hypothesis.language,
+    )
+
+
+def wire_word(word: TranscriptWord) -> Word:
+    """A word as the client reads it."""
+    return Word(
+        id=word.id,
+        text=word.text,
+        start_ms=samples_to_ms(word.start_sample),
+        end_ms=samples_to_ms(word.end_sample),
+        confidence=round(word.confidence, 3),
+        state=word.state,
+        glued=word.glued,
+    )
