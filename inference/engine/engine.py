@@ -28,7 +28,7 @@ from inference.pool.interface import (
     StepStats,
     StreamSpec,
 )
-from inference.whisper.alignment import Aligner
+from inference.whisper.alignment import token_starts
 from inference.whisper.decoder import Decoded, DecodeRequest, WhisperDecoder
 from inference.whisper.encoder import UtteranceState, WhisperIncrementalEncoder
 from inference.whisper.features import FRAME
@@ -46,6 +46,7 @@ class _Utterance:
     audio: UtteranceState
     language: str | None = None
     draft: tuple[int, ...] = ()
+    """The last interim's tokens, and the one that its frontier held back."""
     logprobs: tuple[float, ...] = ()
     starts: tuple[int, ...] = ()
     """Frame at which each token of the draft begins, and where the last one ends."""
@@ -110,7 +111,6 @@ class WhisperEngine:
         self.decoder = WhisperDecoder(
             self.model, weights.vocabulary, self.encoder.tail, weights.alignment_heads, self.settings.budget
         )
-        self.aligner = Aligner(weights.alignment_heads, self.encoder.tail)
         self.info = EngineInfo(
             model=weights.name,
             device=str(where),
@@ -266,6 +266,7 @@ class WhisperEngine:
             temperature=temperature,
             seed=job.start_sample,
             want_no_speech=job.kind == "final",
+            frontier=self.settings.frontier if job.kind == "interim" else None,
         )
 
     def _decode_again(self, tasks: Sequence[_Task]) -> None:
@@ -303,7 +304,8 @@ class WhisperEngine:
         starts = self._token_starts(task, decoded)
         if not final:
             utterance = task.utterance
-            utterance.draft, utterance.logprobs = tuple(decoded.tokens), tuple(decoded.logprobs)
+            held = () if decoded.held is None else (decoded.held,)
+            utterance.draft, utterance.logprobs = (*decoded.tokens, *held), tuple(decoded.logprobs)
             utterance.starts = starts
 
         def at(index: int) -> int:
@@ -344,7 +346,7 @@ class WhisperEngine:
         if task.job.kind == "interim" and bound and utterance.draft[:bound] == task.job.prefix:
             known = min(bound, len(utterance.starts) - 1)
         first_frame = min(utterance.starts[known], frames - 1) if known else 0
-        fresh = self.aligner.token_starts(decoded.alignment_queries, task.audio, known, first_frame)
+        fresh = token_starts(decoded.attention, known, first_frame)
         starts = [*utterance.starts[:known], *(int(frame) for frame in fresh)]
         starts += [frames] * (count + 1 - len(starts))  # a decode that was cut has no row for its end
         return tuple(min(frame, spoken) for frame in starts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from inference.whisper.decoder import FrontierRule
 from inference.whisper.encoder import EncoderSettings
 from inference.whisper.guards import FinalGuard, TokenBudget
 
@@ -12,6 +13,7 @@ from inference.whisper.guards import FinalGuard, TokenBudget
 class EngineSettings:
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     budget: TokenBudget = field(default_factory=TokenBudget)
+    frontier: FrontierRule = field(default_factory=FrontierRule)
     guard: FinalGuard = field(default_factory=FinalGuard)
     fallback_temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     """Tried in turn over the full window when a final trips the guard (Whisper's own ladder)."""

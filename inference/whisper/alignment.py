@@ -6,64 +6,37 @@ by a median filter over time, averaged, and aligned by dynamic time warping (DTW
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inference.whisper.encoder import SilenceTail, UtteranceState
-
 _MEDIAN_WIDTH = 7  # frames, as in openai/whisper
 
 
-class Aligner:
-    def __init__(self, alignment_heads: Sequence[tuple[int, int]], tail: SilenceTail) -> None:
-        self._heads: dict[int, list[int]] = {}
-        for layer, head in sorted(alignment_heads):
-            self._heads.setdefault(layer, []).append(head)
-        self._tail = tail
+@torch.inference_mode()
+def token_starts(attention: Tensor, first_token: int = 0, first_frame: int = 0) -> NDArray[np.int64]:
+    """Frames at which tokens begin.
 
-    @torch.inference_mode()
-    def token_starts(
-        self, queries: Sequence[Tensor], audio: UtteranceState, first_token: int = 0, first_frame: int = 0
-    ) -> NDArray[np.int64]:
-        """Frames at which tokens begin.
-
-        Args:
-            queries: per alignment layer (heads, rows, size), scaled; row i is the one that predicts token i.
-            audio: the utterance that they attended to.
-            first_token, first_frame: tokens before are known to end before this frame, and are left out.
-        Returns:
-            (rows - first_token,): the first frame of each token, the last row's being where the text ends;
-            it never goes back.
-        """
-        frames = audio.head_frames
-        weights = torch.cat([self._weights(q, layer, audio) for layer, q in zip(self._heads, queries, strict=True)])
-        deviation, mean = torch.std_mean(weights, dim=1, keepdim=True, unbiased=False)
-        weights = (weights - mean) / deviation.clamp(min=1e-6)
-        matrix = _median_filter(weights).mean(dim=0)[first_token:, first_frame:frames]
-        if matrix.shape[0] == 0:
-            return np.empty(0, dtype=np.int64)
-        if matrix.shape[1] == 0:
-            return np.full(matrix.shape[0], frames, dtype=np.int64)
-        return first_frame + first_frames(-matrix.double().cpu().numpy())
-
-    def _weights(self, queries: Tensor, layer: int, audio: UtteranceState) -> Tensor:
-        """Attention probabilities of this layer's alignment heads on the utterance's own frames."""
-        heads = self._heads[layer]
-        frames = audio.head_frames
-        own = audio.cross_attention.keys(layer, frames)[heads]
-        silent = self._tail.decoder[layer][0][heads][:, self._tail.span(frames)]
-        scores = torch.cat(
-            [queries[heads] @ own.mT, queries[heads] @ silent.mT + math.log(self._tail.stride)], dim=2
-        ).float()
-        return scores.softmax(dim=2)[:, :, :frames]
+    Args:
+        attention: probabilities of the alignment heads (heads, rows, frames); row i is the one that chose token i.
+        first_token, first_frame: tokens before are known to end before this frame, and are left out.
+    Returns:
+        (rows - first_token,): the first frame of each token, where there is a row after the last token the frame
+        at which the text ends; it never goes back.
+    """
+    frames = attention.shape[2]
+    deviation, mean = torch.std_mean(attention, dim=1, keepdim=True, unbiased=False)
+    weights = (attention - mean) / deviation.clamp(min=1e-6)
+    matrix = median_filter(weights).mean(dim=0)[first_token:, first_frame:]
+    if matrix.shape[0] == 0:
+        return np.empty(0, dtype=np.int64)
+    if matrix.shape[1] == 0:
+        return np.full(matrix.shape[0], frames, dtype=np.int64)
+    return first_frame + first_frames(-matrix.double().cpu().numpy())
 
 
-def _median_filter(x: Tensor) -> Tensor:
+def median_filter(x: Tensor) -> Tensor:
     """Median over `_MEDIAN_WIDTH` frames of the last axis, ends reflected; short inputs stay as they are."""
     half = _MEDIAN_WIDTH // 2
     if x.shape[-1] <= half:

@@ -10,6 +10,7 @@ Rows of several streams share each linear layer without padding; attention is do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference.whisper.alignment import median_filter
 from inference.whisper.encoder import SilenceTail, UtteranceState, attend_with_tail
 from inference.whisper.guards import TokenBudget, loop_start
 from inference.whisper.model import WhisperModel
@@ -24,6 +26,21 @@ from inference.whisper.weights import Vocabulary
 
 _RETRY_TOKENS = 8  # draft tokens tried at once after a refused one
 _RETRY_REACH = 4  # how far ahead in the draft a token is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierRule:
+    """When an interim has said all that its audio tells, read off the cross-attention of the alignment heads.
+
+    Speech that is cut in the middle makes Whisper go on without audio, or repeat itself. A token whose attention
+    lies on the last frames is not wholly heard yet; one whose attention falls far back repeats what was said
+    (AlignAtt: Papi et al., 2023, arXiv 2305.11408; SimulStreaming's use of it with Whisper: Macháček & Polák, 2025).
+    """
+
+    edge_frames: int = 4
+    """A token that attends to the last so many frames waits for the next interim."""
+    rewind_frames: int = 50
+    """So does one that attends this much before the furthest token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,8 @@ class DecodeRequest:
     temperature: float = 0.0
     seed: int = 0
     want_no_speech: bool = False
+    frontier: FrontierRule | None = None
+    """Where decoding stops before the end of text; None for finals, whose audio is whole."""
 
 
 @dataclass(slots=True)
@@ -56,8 +75,10 @@ class Decoded:
     end_logprob: float = 0.0
     no_speech: float = 0.0
     """Probability of no speech at the first position, where it was wanted."""
-    alignment_queries: list[Tensor] = field(default_factory=list)
-    """Per alignment layer, scaled cross-attention queries (heads, rows, size): the last prompt token's row first."""
+    held: int | None = None
+    """The token that the frontier rule did not let pass: where the next interim's draft goes on."""
+    attention: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0))
+    """Of the alignment heads on the utterance's frames, (heads, rows, frames); row i is the one that chose token i."""
 
     @property
     def mean_logprob(self) -> float:
@@ -93,14 +114,17 @@ class _Sequence:
             config.decoder_layers, 2, config.heads, capacity, model.head_size, device=model.device, dtype=model.dtype
         )
         self.cached = 0
-        self.queries: dict[int, list[Tensor]] = {}
+        self.stopped = False
+        self.held: int | None = None
+        self.furthest = 0
+        self.attention: list[Tensor] = []
         self.draft = list(request.draft)
         self.cursor = 0
         self.generator = torch.Generator().manual_seed(request.seed) if request.temperature > 0 else None
 
     @property
     def done(self) -> bool:
-        return self.ended or self.looped or len(self.tokens) >= self.limit
+        return self.ended or self.looped or self.stopped or len(self.tokens) >= self.limit
 
     def proposal(self) -> list[int]:
         """Draft tokens worth a try now: all of them at first, a few once the draft has been wrong."""
@@ -124,9 +148,19 @@ class _Sequence:
 
     def forget(self, keep: int) -> None:
         """Drops the rows of draft tokens that were refused."""
-        for layer, pieces in self.queries.items():
-            self.queries[layer] = [torch.cat(pieces, dim=1)[:, :keep]]
+        self.attention = [torch.cat(self.attention, dim=1)[:, :keep]]
         self.cached = keep
+
+    def passes(self, frame: int) -> bool:
+        """Whether a token that attends to this frame is told by the audio."""
+        rule = self.request.frontier
+        if rule is None:
+            return True
+        edge = self.request.audio.head_frames - rule.edge_frames
+        if frame >= edge or frame < self.furthest - rule.rewind_frames:
+            return False
+        self.furthest = max(self.furthest, frame)
+        return True
 
 
 class WhisperDecoder:
@@ -147,7 +181,9 @@ class WhisperDecoder:
         self.tail = tail
         self.budget = budget or TokenBudget()
         self.counters = DecoderCounters()
-        self.alignment_layers = sorted({layer for layer, _ in alignment_heads})
+        self._alignment_heads: dict[int, list[int]] = {}
+        for layer, head in sorted(alignment_heads):
+            self._alignment_heads.setdefault(layer, []).append(head)
         # Text tokens and the end of text come first in every Whisper vocabulary: the rest is never projected.
         self._choices = vocabulary.end_of_text + 1
         self._output = model.embedding[: self._choices]
@@ -185,7 +221,7 @@ class WhisperDecoder:
         rows = [self._rows_that_count(*each) for each in zip(sequences, starts, hidden, strict=True)]
         scores = self._project(torch.cat(rows)).split([len(row) for row in rows])
         for sequence, proposal, row in zip(sequences, proposals, scores, strict=True):
-            self._accept(sequence, proposal, row)
+            self._accept(sequence, proposal, row, _attended(sequence, len(row)))
 
     def _rows_that_count(self, sequence: _Sequence, start: int, hidden: Tensor) -> Tensor:
         """Of the rows just run, those whose choice is still open; in the first pass the prefix is looked after too."""
@@ -201,20 +237,21 @@ class WhisperDecoder:
                 sequence.logprobs = past.gather(1, picked)[:, 0].tolist()
         return hidden[len(sequence.tokens) - 1 - start :]
 
-    def _accept(self, sequence: _Sequence, proposal: Sequence[int], scores: Tensor) -> None:
+    def _accept(self, sequence: _Sequence, proposal: Sequence[int], scores: Tensor, attended: Sequence[int]) -> None:
         """Takes proposed tokens while they are the model's own choice; the first other choice replaces the rest."""
         for index, row in enumerate(scores):
-            self._take(sequence, row)
+            self._take(sequence, row, attended[index])
             if sequence.done:
                 break
             sequence.follow(sequence.tokens[-1])
             if index >= len(proposal) or sequence.tokens[-1] != proposal[index]:
                 break
-        # Rows up to the one before the last token are of accepted tokens; at the end of text all tokens are.
-        sequence.forget(min(sequence.cached, len(sequence.tokens) - (0 if sequence.ended else 1)))
+        # Rows up to the one before the last token are of accepted tokens; where no token was taken last, all are.
+        whole = sequence.ended or sequence.stopped
+        sequence.forget(min(sequence.cached, len(sequence.tokens) - (0 if whole else 1)))
 
-    def _take(self, sequence: _Sequence, scores: Tensor) -> None:
-        """Appends the most likely token, or a sampled one at a temperature; notes the end and loops."""
+    def _take(self, sequence: _Sequence, scores: Tensor, frame: int) -> None:
+        """Appends the most likely token, or a sampled one at a temperature; notes the end, loops and the frontier."""
         if len(sequence.tokens) == len(sequence.request.prompt):
             scores[self._suppress_first] = -torch.inf
         logprobs = scores.log_softmax(-1)
@@ -227,6 +264,9 @@ class WhisperDecoder:
         if token == self.vocabulary.end_of_text:
             sequence.ended = True
             sequence.end_logprob = float(logprobs[token])
+            return
+        if not sequence.passes(frame):
+            sequence.stopped, sequence.held = True, token
             return
         sequence.tokens.append(token)
         sequence.logprobs.append(float(logprobs[token]))
@@ -252,6 +292,8 @@ class WhisperDecoder:
         x = self.model.embedding[flat] + self.model.text_positions[places]
         for sequence, length in zip(sequences, lengths, strict=True):
             sequence.reserve(length)
+        for sequence, length in zip(sequences, lengths, strict=True):
+            sequence.attention.append(self._room_for_attention(sequence, length))
         for index, layer in enumerate(self.model.decoder_layers):
             pieces = layer.qkv(layer.attention_norm(x)).split(lengths)
             x = x + layer.out(
@@ -283,8 +325,6 @@ class WhisperDecoder:
 
     def _cross_attend(self, layer: int, sequence: _Sequence, rows: Tensor) -> Tensor:
         queries = self.model.split_heads(rows)
-        if layer in self.alignment_layers:
-            sequence.queries.setdefault(layer, []).append(queries)
         audio = sequence.request.audio
         answer = attend_with_tail(
             queries,
@@ -294,7 +334,26 @@ class WhisperDecoder:
             self.tail.span(audio.head_frames),
             self.tail.stride,
         )
+        self._note_attention(layer, sequence, queries)
         return answer.transpose(0, 1).reshape(rows.shape[0], -1)
+
+    def _room_for_attention(self, sequence: _Sequence, rows: int) -> Tensor:
+        heads = sum(map(len, self._alignment_heads.values()))
+        return torch.empty(heads, rows, sequence.request.audio.head_frames, device=self.model.device)
+
+    def _note_attention(self, layer: int, sequence: _Sequence, queries: Tensor) -> None:
+        """Probabilities of this layer's alignment heads on the utterance's own frames, for the rows just run."""
+        heads = self._alignment_heads.get(layer)
+        if not heads:
+            return
+        audio = sequence.request.audio
+        frames = audio.head_frames
+        own = audio.cross_attention.keys(layer, frames)[heads]
+        silent = self.tail.decoder[layer][0][heads][:, self.tail.span(frames)]
+        chosen = queries[heads]
+        scores = torch.cat([chosen @ own.mT, chosen @ silent.mT + math.log(self.tail.stride)], dim=2).float()
+        first = sum(len(held) for other, held in self._alignment_heads.items() if other < layer)
+        sequence.attention[-1][first : first + len(heads)] = scores.softmax(dim=2)[:, :, :frames]
 
     def _result(self, sequence: _Sequence) -> Decoded:
         prompt = len(sequence.request.prompt)
@@ -305,10 +364,18 @@ class WhisperDecoder:
             looped=sequence.looped,
             end_logprob=sequence.end_logprob,
             no_speech=sequence.no_speech,
-            alignment_queries=[
-                torch.cat(sequence.queries[layer], dim=1)[:, prompt - 1 :] for layer in self.alignment_layers
-            ],
+            held=sequence.held,
+            attention=torch.cat(sequence.attention, dim=1)[:, prompt - 1 :],
         )
+
+
+def _attended(sequence: _Sequence, rows: int) -> list[int]:
+    """The frame that each of the last rows attends to most, over the alignment heads together."""
+    attention = sequence.attention[-1][:, -rows:]
+    if attention.shape[0] == 0 or attention.shape[2] == 0:
+        return [0] * rows
+    frames: list[int] = median_filter(attention).mean(dim=0).argmax(dim=1).tolist()
+    return frames
 
 
 def _causal(rows: int, before: int, like: Tensor) -> Tensor:
