@@ -67,7 +67,7 @@ async def listen(args: argparse.Namespace, console: Console) -> bool:
     captions = LiveCaptions(name)
     shown = on_terminal(captions, console) if console.is_terminal else in_pipe()
     async with open_backend(args.server, engine_config(args)) as backend:
-        heard = _metered(_until(source, ended), captions)
+        heard = metered(until_ended(source, ended), captions)
         with shown as show:
             async with aclosing(backend.stream(heard, options)) as events:
                 async for event in events:
@@ -110,7 +110,7 @@ async def _read(media: MediaFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _until(source: AsyncGenerator[bytes, None], ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
+async def until_ended(source: AsyncGenerator[bytes, None], ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
     """The source's chunks until it is over or `ended` is set, even while it is silent."""
     stop = asyncio.ensure_future(ended.wait())
     try:
@@ -130,7 +130,7 @@ async def _until(source: AsyncGenerator[bytes, None], ended: asyncio.Event) -> A
         await source.aclose()
 
 
-async def _metered(source: AsyncGenerator[bytes, None], captions: LiveCaptions) -> AsyncGenerator[bytes, None]:
+async def metered(source: AsyncGenerator[bytes, None], captions: LiveCaptions) -> AsyncGenerator[bytes, None]:
     async with aclosing(source):
         async for chunk in source:
             captions.level = level_db(chunk)

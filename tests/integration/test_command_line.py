@@ -1,6 +1,7 @@
 """The commands as a user runs them: in processes of their own, with the real model, on the project's clips."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,21 @@ def test_listen_to_a_file_writes_its_words(url: str) -> None:
     done = tympan("listen", "--file", CLIPS / "question.flac", "--server", url)
     assert done.returncode == 0, done.stderr
     assert "weather will be like tomorrow" in done.stdout
+
+
+def test_ctrl_c_ends_listening_after_the_last_words(url: str) -> None:
+    """The clip lasts 36 s; it is interrupted as soon as words come, and what was said until then becomes a final."""
+    command = [sys.executable, "-m", "streaming.cli.main", "listen", "--file", CLIPS / "long.flac", "--server", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    text = (first + rest).decode()
+    assert text.startswith("A good")
+    assert text.endswith("\n")
+    assert "gardener believes" not in text
 
 
 def test_a_server_that_is_not_there_is_one_sentence() -> None:
