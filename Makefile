@@ -68,9 +68,9 @@ test-tools:
 	@command -v redis-server >/dev/null || $(call apt,redis-server)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 		|| command -v google-chrome >/dev/null || $(call apt,chromium)
-	@ldconfig -p | grep -q libportaudio || $(call apt,libportaudio2)
+	@PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q libportaudio || $(call apt,libportaudio2)
 
 define apt
 { command -v apt-get >/dev/null || { echo "please install $(1)"; exit 1; }; \
-	$(AS_ROOT) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(AS_ROOT) apt-get install -y -qq $(1) >/dev/null; }
+	$(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
 endef
