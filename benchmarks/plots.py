@@ -45,7 +45,7 @@ def _lists(kept: dict[str, dict[str, Any]]) -> Any:
         errors.hlines(reference + WER_SLACK, at, at + 0.4, colors=RED, label="bound" if at == 0 else None)
     errors.set_xticks(list(places), list(kept))
     errors.set_ylabel("word error rate, %")
-    errors.legend(frameon=False)
+    errors.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     for at, (key, _, bound) in enumerate(LATENCIES):
         for index, result in enumerate(kept.values()):
             if (found := result[key]) is not None:
@@ -55,7 +55,8 @@ def _lists(kept: dict[str, dict[str, Any]]) -> Any:
         if bound is not None:
             latencies.hlines(bound, at - 0.4, at + 0.4, colors=RED, linestyles="dashed")
     latencies.set_xticks(range(len(LATENCIES)), [name for _, name, _ in LATENCIES])
-    latencies.set_ylabel("ms: p50, p95, p99 per list; dashed: bound of p95")
+    latencies.set_ylabel("ms")
+    latencies.set_title("p50, p95, p99 of each list; dashed: bound of p95", fontsize="medium")
     latencies.set_ylim(bottom=0)
     return figure
 

@@ -63,11 +63,13 @@ def keep(folder: Path, group: str, label: str, result: dict[str, Any]) -> None:
 
 
 def read_results(folder: Path) -> Results:
-    """Every kept result; `lists` first, groups and labels in the order of their names."""
+    """Every kept result: `lists` first, the shortest list first in it; all else in the order of the names."""
     results: Results = {}
     groups = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: (path.name != LISTS, path))
     for group in groups:
         kept = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(group.glob("*.json"))]
+        if group.name == LISTS:
+            kept.sort(key=lambda result: float(result["audio_s"]))
         if kept:
             results[group.name] = {result["label"]: result for result in kept}
     return results

@@ -1,6 +1,6 @@
-"""The service with other encoder settings than a release has: for trade-off curves.
+"""The service with other engine settings than a release has: for trade-off curves.
 
-`python -m benchmarks.tuned_service --encoder right_context_frames=50,tail_frames=750` prints the same ready line as
+`python -m benchmarks.tuned_service --engine '{"encoder": {"right_context_frames": 50}}'` prints the same ready line as
 `tympan serve` and ends at SIGTERM. The engine runs on a thread of the gateway's process instead of in a worker, so
 figures of accuracy and cost are those of the service, and latencies are only comparable among such runs.
 """
@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,6 @@ from inference.engine.engine import WhisperEngine
 from inference.engine.settings import EngineSettings
 from inference.pool.core import StepEngine
 from inference.pool.interface import EngineInfo, Job, StepResult, StreamSpec
-from inference.whisper.encoder import EncoderSettings
 from inference.whisper.weights import load_weights
 from streaming.app import AppServer, listen, make_app
 from streaming.config import load_config
@@ -71,25 +71,32 @@ class ThreadEngine:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def encoder_settings(text: str) -> EncoderSettings:
-    """Reads "right_context_frames=50,tail_frames=750".
+def engine_settings(text: str) -> EngineSettings:
+    """Reads EngineSettings as JSON, such as {"encoder": {"right_context_frames": 50}}; what is left out is the default.
 
     Raises:
-        argparse.ArgumentTypeError: no such field, or a value that it does not take.
+        argparse.ArgumentTypeError: no JSON, no such field, or a value that it does not take.
     """
-    pairs = {name: value for name, _, value in (pair.partition("=") for pair in text.split(",")) if name}
-    unknown = set(pairs) - set(EncoderSettings.__slots__)
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
     try:
-        return msgspec.convert(pairs, EncoderSettings, strict=False)
-    except msgspec.ValidationError as error:
+        given = msgspec.json.decode(text)
+        settings = msgspec.convert(given, EngineSettings)
+    except msgspec.MsgspecError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if unknown := _unknown(given, msgspec.to_builtins(settings)):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return settings
 
 
-async def serve(model: str, device: str, encoder: EncoderSettings) -> None:
+def _unknown(given: dict[str, Any], known: dict[str, Any]) -> set[str]:
+    found = set(given) - set(known)
+    for name, value in given.items():
+        if isinstance(value, dict) and name in known:
+            found |= {f"{name}.{inner}" for inner in _unknown(value, known[name])}
+    return found
+
+
+async def serve(model: str, device: str, settings: EngineSettings) -> None:
     """Runs until SIGTERM or SIGINT."""
-    settings = EngineSettings(encoder=encoder)
     engine = ThreadEngine(lambda: WhisperEngine(load_weights(model), device, settings))
     service = Service(load_config(), engine=engine)
     listener = listen(HOST, 0)
@@ -99,7 +106,7 @@ async def serve(model: str, device: str, encoder: EncoderSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     info = await service.start()
     serving = asyncio.create_task(server.run())
-    print(f"Tympan is ready: http://{HOST}:{server.port}/ (model {info.model}, {encoder})", flush=True)
+    print(f"Tympan is ready: http://{HOST}:{server.port}/ (model {info.model}, {settings})", flush=True)
     await ended.wait()
     await service.stop()
     server.end()
@@ -108,13 +115,13 @@ async def serve(model: str, device: str, encoder: EncoderSettings) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tuned_service", description="The service with other encoder settings."
+        prog="python -m benchmarks.tuned_service", description="The service with other engine settings."
     )
-    parser.add_argument("--encoder", type=encoder_settings, default=EncoderSettings())
+    parser.add_argument("--engine", type=engine_settings, default=EngineSettings())
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    asyncio.run(serve(options.model, options.device, options.encoder))
+    asyncio.run(serve(options.model, options.device, options.engine))
     return 0
 
 

@@ -99,7 +99,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "streams": options.streams,
             "paced_clips": [clip.row.path for clip in chosen],
             "serve_args": options.serve_args,
-            "encoder": options.encoder,
+            "engine": options.engine,
             "environment": {key: value for key, value in sorted(os.environ.items()) if SERVICE_SETTING.match(key)},
         },
         **circumstances(),
@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _service_command(options: argparse.Namespace) -> tuple[list[str], list[str]]:
-    module = [*TUNED_SERVICE, options.encoder] if options.encoder else [*TYMPAN_SERVE]
+    module = [*TUNED_SERVICE, options.engine] if options.engine else [*TYMPAN_SERVE]
     return module, ["--model", options.model, "--device", options.device, *shlex.split(options.serve_args)]
 
 
@@ -210,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="tiny.en", help="as for tympan serve")
     parser.add_argument("--device", default="auto", help="as for tympan serve")
     parser.add_argument("--serve-args", default="", help="more arguments for tympan serve, in one string")
-    parser.add_argument("--encoder", default="", help="for trade-offs: such as right_context_frames=50,tail_frames=750")
+    parser.add_argument("--engine", default="", metavar="JSON", help="for trade-offs: see benchmarks.tuned_service")
     parser.add_argument("--server", help="measure this running service (http://host:port) instead of starting one")
     return parser
 

@@ -22,7 +22,7 @@ class ServiceError(RuntimeError):
 
 
 TYMPAN_SERVE = ("streaming.cli.main", "serve", "--port", "0")
-TUNED_SERVICE = ("benchmarks.tuned_service", "--encoder")
+TUNED_SERVICE = ("benchmarks.tuned_service", "--engine")
 
 
 @contextmanager

@@ -1,26 +1,35 @@
-"""The engine on a thread, and the encoder settings of the command line."""
+"""The engine on a thread, and the engine settings of the command line."""
 
 import argparse
 
 import pytest
 
-from benchmarks.tuned_service import ThreadEngine, encoder_settings
+from benchmarks.tuned_service import ThreadEngine, engine_settings
+from inference.engine.settings import EngineSettings
 from inference.pool.fake_step import build_fake_engine
 from inference.pool.interface import Job, StreamSpec
 from inference.whisper.encoder import EncoderSettings
 
 
-def test_encoder_settings_are_read_by_name() -> None:
-    assert encoder_settings("right_context_frames=50,tail_frames=750") == EncoderSettings(
-        right_context_frames=50, tail_frames=750
-    )
-    assert encoder_settings("") == EncoderSettings()
+def test_engine_settings_are_read_by_name() -> None:
+    settings = engine_settings('{"encoder": {"right_context_frames": 50}, "max_batch": 8}')
+    assert settings == EngineSettings(encoder=EncoderSettings(right_context_frames=50), max_batch=8)
+    assert engine_settings("{}") == EngineSettings()
 
 
-@pytest.mark.parametrize("text", ["right_context=50", "right_context_frames=half", "tail_stride=0"])
-def test_wrong_encoder_settings_are_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "right_context_frames=50",
+        '{"encoder": {"right_context": 50}}',
+        '{"encoder": {"right_context_frames": "half"}}',
+        '{"max_batch": 0}',
+        '{"batch": 8}',
+    ],
+)
+def test_wrong_engine_settings_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
-        encoder_settings(text)
+        engine_settings(text)
 
 
 async def test_calls_reach_the_engine_in_their_order() -> None:
