@@ -30,9 +30,10 @@ from inference.pool.interface import (
 )
 from inference.whisper.alignment import token_starts
 from inference.whisper.decoder import Decoded, DecodeRequest, WhisperDecoder
-from inference.whisper.encoder import UtteranceState, WhisperIncrementalEncoder
+from inference.whisper.encoder import WhisperIncrementalEncoder
 from inference.whisper.features import FRAME
 from inference.whisper.model import build_model
+from inference.whisper.state import UtteranceState
 from inference.whisper.text import WordSplitter, take_out_annotations
 from inference.whisper.weights import WeightsError, WhisperWeights, load_weights
 

@@ -10,7 +10,6 @@ Rows of several streams share each linear layer without padding; attention is do
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference.whisper.alignment import median_filter
-from inference.whisper.encoder import SilenceTail, UtteranceState, attend_with_tail
 from inference.whisper.guards import TokenBudget, loop_start
 from inference.whisper.model import WhisperModel
+from inference.whisper.state import SilenceTail, UtteranceState, attend, context
 from inference.whisper.weights import Vocabulary
 
 _RETRY_TOKENS = 8  # draft tokens tried at once after a refused one
@@ -326,34 +325,27 @@ class WhisperDecoder:
     def _cross_attend(self, layer: int, sequence: _Sequence, rows: Tensor) -> Tensor:
         queries = self.model.split_heads(rows)
         audio = sequence.request.audio
-        answer = attend_with_tail(
-            queries,
-            audio.cross_attention.keys(layer, audio.head_frames),
-            audio.cross_attention.values(layer, audio.head_frames),
-            self.tail.decoder[layer],
-            self.tail.span(audio.head_frames),
-            self.tail.stride,
-        )
-        self._note_attention(layer, sequence, queries)
-        return answer.transpose(0, 1).reshape(rows.shape[0], -1)
+        keys, values, bias = context(audio.cross_attention, layer, audio, self.tail, self.tail.decoder[layer])
+        self._note_attention(layer, sequence, queries, keys, bias)
+        return attend(queries, keys, values, bias)
 
     def _room_for_attention(self, sequence: _Sequence, rows: int) -> Tensor:
         heads = sum(map(len, self._alignment_heads.values()))
         return torch.empty(heads, rows, sequence.request.audio.head_frames, device=self.model.device)
 
-    def _note_attention(self, layer: int, sequence: _Sequence, queries: Tensor) -> None:
+    def _note_attention(
+        self, layer: int, sequence: _Sequence, queries: Tensor, keys: Tensor, bias: Tensor | None
+    ) -> None:
         """Probabilities of this layer's alignment heads on the utterance's own frames, for the rows just run."""
         heads = self._alignment_heads.get(layer)
         if not heads:
             return
-        audio = sequence.request.audio
-        frames = audio.head_frames
-        own = audio.cross_attention.keys(layer, frames)[heads]
-        silent = self.tail.decoder[layer][0][heads][:, self.tail.span(frames)]
-        chosen = queries[heads]
-        scores = torch.cat([chosen @ own.mT, chosen @ silent.mT + math.log(self.tail.stride)], dim=2).float()
+        scores = queries[heads] @ keys[heads].mT
+        if bias is not None:
+            scores = scores + bias
         first = sum(len(held) for other, held in self._alignment_heads.items() if other < layer)
-        sequence.attention[-1][first : first + len(heads)] = scores.softmax(dim=2)[:, :, :frames]
+        chosen = scores.float().softmax(dim=2)[:, :, : sequence.request.audio.head_frames]
+        sequence.attention[-1][first : first + len(heads)] = chosen
 
     def _result(self, sequence: _Sequence) -> Decoded:
         prompt = len(sequence.request.prompt)

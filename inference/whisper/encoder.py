@@ -8,15 +8,16 @@ of the right context are provisional and serve the interim of this head only.
 
 So the kept states depend on the samples alone: not on chunking, timing, load or the worker. How often somebody
 asks for an interim changes nothing in them.
+
+A final comes from one bidirectional pass over its utterance (`encode_many`), in which the silence after it is
+encoded too, but thinly: silence changes so slowly from frame to frame that one frame can stand for many.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,121 +25,47 @@ from torch import Tensor
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.features import FRAME, LOG_FLOOR, MEL_PER_FRAME, LogMel, normalise
 from inference.whisper.model import WhisperModel
+from inference.whisper.state import KeyValues, SilenceTail, UtteranceState, attend, context, silence_positions
 
 BLOCK_FRAMES = BLOCK_SAMPLES // FRAME  # 25 frames, 0.5 s
+_USUAL_LOUDNESS = 1.0  # log10 mel power of usual speech at its loudest: the shared tail is scaled for it
+_EVERY_FRAME = ((0, 1),)
+_EDGE_FRAMES = 2  # after the audio's end, that its last samples still reach
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
     right_context_frames: int = 25
     """Audio that a block sees after itself, 20 ms each."""
-    tail_frames: int = 1500
-    """Silence after the head that is attended to, at most; the window ends at 1500 in any case."""
     tail_stride: int = 4
-    """Every n-th tail frame stands for n of them (its score is raised by log n)."""
+    """Interims: every n-th frame of the shared tail stands for n of them."""
+    silence_density: tuple[tuple[int, int], ...] = ((16, 1), (64, 4), (0, 16))
+    """Finals: (frames, stride) of the silence after the utterance, from its end on; the last goes on to the end."""
 
     def __post_init__(self) -> None:
-        if self.right_context_frames < 1 or self.tail_stride < 1 or self.tail_frames < 0:
-            raise ValueError(f"right context and stride must be at least 1 frame, the tail at least 0: {self}")
-
-
-class KeyValues:
-    """Keys and values of every layer for the frames of one utterance: (layers, 2, heads, capacity, head size)."""
-
-    _STEP = 250  # frames, 5 s
-
-    def __init__(self, layers: int, model: WhisperModel) -> None:
-        self._shape = (layers, 2, model.config.heads, 0, model.head_size)
-        self._data = torch.empty(self._shape, device=model.device, dtype=model.dtype)
-
-    def reserve(self, frames: int) -> None:
-        have = self._data.shape[3]
-        if frames <= have:
-            return
-        layers, two, heads, _, size = self._shape
-        capacity = -(-frames // self._STEP) * self._STEP
-        grown = self._data.new_empty((layers, two, heads, capacity, size))
-        grown[:, :, :, :have] = self._data
-        self._data = grown
-
-    def write(self, layer: int, first: int, keys: Tensor, values: Tensor) -> None:
-        """keys, values: (heads, n, head size), put at frames first … first + n."""
-        until = first + keys.shape[1]
-        self._data[layer, 0, :, first:until] = keys
-        self._data[layer, 1, :, first:until] = values
-
-    def keys(self, layer: int, until: int) -> Tensor:
-        return self._data[layer, 0, :, :until]
-
-    def values(self, layer: int, until: int) -> Tensor:
-        return self._data[layer, 1, :, :until]
-
-    @property
-    def nbytes(self) -> int:
-        return self._data.numel() * self._data.element_size()
-
-
-@dataclass(slots=True)
-class SilenceTail:
-    """Keys and values of silence at every `stride`-th position of the window, made once per model."""
-
-    stride: int
-    frames: int
-    positions: int
-    encoder: list[tuple[Tensor, Tensor]]
-    """Per encoder layer: keys, values (heads, positions / stride, head size)."""
-    decoder: list[tuple[Tensor, Tensor]]
-    """Per decoder layer: keys, values of its cross-attention."""
-
-    def span(self, head: int) -> slice:
-        first = -(-head // self.stride)
-        until = -(-min(self.positions, head + self.frames) // self.stride)
-        return slice(first, max(first, until))
-
-
-@dataclass(slots=True)
-class UtteranceState:
-    """What is kept of one utterance. `pcm` is the utterance from its begin, float32."""
-
-    start_sample: int
-    mel: LogMel
-    self_attention: KeyValues
-    cross_attention: KeyValues
-    pcm: Tensor = field(default_factory=lambda: torch.empty(0))
-    received: int = 0
-    kept_frames: int = 0
-    """Frames whose states are final."""
-    head_frames: int = 0
-    """Frames that the keys and values cover now, with the provisional ones."""
-
-    def append(self, pcm: bytes) -> None:
-        fresh = torch.from_numpy(np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768.0)
-        needed = self.received + fresh.shape[0]
-        if needed > self.pcm.shape[0]:
-            grown = torch.zeros(max(needed, 2 * self.pcm.shape[0], 4 * BLOCK_SAMPLES))
-            grown[: self.received] = self.pcm[: self.received]
-            self.pcm = grown
-        self.pcm[self.received : needed] = fresh
-        self.received = needed
-
-    @property
-    def end_sample(self) -> int:
-        return self.start_sample + self.received
-
-    @property
-    def nbytes(self) -> int:
-        return self.self_attention.nbytes + self.cross_attention.nbytes + self.pcm.numel() * 4
+        if self.right_context_frames < 1 or self.tail_stride < 1:
+            raise ValueError(f"right context and tail stride must be at least 1 frame: {self}")
+        if not self.silence_density or any(frames < 0 or stride < 1 for frames, stride in self.silence_density):
+            raise ValueError(f"the silence's density is a list of (frames, stride of at least 1): {self}")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One run of frames through the layers: [first, head) is computed, [first, keep) is kept for good."""
+    """One run of frames through the layers: [first, head) is computed, [first, keep) is kept for good.
+
+    `silence` lists frames after the head that are run with them, and what they add to their scores.
+    """
 
     state: UtteranceState
     first: int
     head: int
     keep: int
     head_samples: int
+    silence: tuple[Sequence[int], Sequence[float]] | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.head - self.first + (len(self.silence[0]) if self.silence else 0)
 
 
 class WhisperIncrementalEncoder:
@@ -176,26 +103,24 @@ class WhisperIncrementalEncoder:
         for spans in _rounds(plans):
             self.run(spans)
 
-    def encode_whole(self, state: UtteranceState, until_sample: int, full_window: bool = False) -> UtteranceState:
-        """One bidirectional pass over an utterance, in a state of its own: what a final is decoded from.
-
-        With `full_window` the silence up to the end of the window is computed instead of taken from the tail:
-        this is Whisper's own way.
-        """
-        (whole,) = self.encode_many([(state, until_sample)], full_window)
-        return whole
-
     def encode_many(
         self, wanted: Sequence[tuple[UtteranceState, int]], full_window: bool = False
     ) -> list[UtteranceState]:
-        """`encode_whole` of several utterances in one batch."""
+        """One bidirectional pass over each utterance, in states of their own: what finals are decoded from.
+
+        Args:
+            wanted: (state, until_sample) pairs, as for `advance`.
+            full_window: every frame of the silence up to the end of the window is encoded, Whisper's own way.
+        """
+        positions = self.model.config.audio_positions
+        density = _EVERY_FRAME if full_window else self.settings.silence_density
         spans = []
         for state, until_sample in wanted:
             samples = until_sample - state.start_sample
-            head = self.model.config.audio_positions if full_window else self._frames(samples)
+            head = self._frames(samples + _EDGE_FRAMES * FRAME)
             whole = self.new_state(state.start_sample)
             whole.pcm, whole.received = state.pcm, state.received
-            spans.append(Span(whole, 0, head, head, samples))
+            spans.append(Span(whole, 0, head, head, samples, silence_positions(head, positions, density)))
         self.run(spans)
         return [span.state for span in spans]
 
@@ -228,11 +153,16 @@ class WhisperIncrementalEncoder:
         """Runs one span of each of several utterances through all layers, in one batch of rows."""
         if not spans:
             return
-        x = torch.cat([self._stem(span) for span in spans])
-        rows = [span.head - span.first for span in spans]
+        rows = [span.rows for span in spans]
         for span in spans:
-            span.state.self_attention.reserve(span.head)
-            span.state.cross_attention.reserve(span.head)
+            span.state.head_frames = span.head
+            span.state.self_attention.reserve(span.first + span.rows)
+            span.state.cross_attention.reserve(span.first + span.rows)
+            if span.silence:
+                span.state.silence_bias = torch.tensor(
+                    span.silence[1], device=self.model.device, dtype=self.model.dtype
+                )
+        x = torch.cat([self._stem(span) for span in spans])
         for index, layer in enumerate(self.model.encoder_layers):
             qkv = layer.qkv(layer.attention_norm(x)).split(rows)
             heads = [self._attend(index, span, piece) for span, piece in zip(spans, qkv, strict=True)]
@@ -244,7 +174,7 @@ class WhisperIncrementalEncoder:
                 keys, values = (self.model.split_heads(part) for part in piece.chunk(2, dim=1))
                 span.state.cross_attention.write(index, span.first, keys, values)
         for span in spans:
-            span.state.kept_frames, span.state.head_frames = span.keep, span.head
+            span.state.kept_frames = span.keep
         self.frames_computed += sum(rows)
 
     def _stem(self, span: Span) -> Tensor:
@@ -255,89 +185,58 @@ class WhisperIncrementalEncoder:
         raw, maximum = span.state.mel.at(span.state.pcm, span.head_samples, min(until, last))
         mel = normalise(raw[:, max(0, first) :], maximum)
         mel = F.pad(mel, (max(0, -first), max(0, until - last)))
-        return self.model.stem(mel.to(device=self.model.device, dtype=self.model.dtype), span.first)
+        x = self.model.stem(mel.to(device=self.model.device, dtype=self.model.dtype), span.first)
+        return torch.cat([x, self._silent_stem(span.silence[0], maximum)]) if span.silence else x
+
+    def _silent_stem(self, frames: Sequence[int], maximum: float) -> Tensor:
+        """What `_stem` gives for frames of silence behind speech with this maximum, (n, d_model).
+
+        Silence is one feature frame over and over; only the window's very last frame sees its end.
+        """
+        bins, positions = self.model.config.mel_bins, self.model.config.audio_positions
+        around = normalise(torch.full((bins, 2 * MEL_PER_FRAME + 3), LOG_FLOOR), maximum)
+        around[:, -1] = 0  # past the end of the window
+        around = around.to(device=self.model.device, dtype=self.model.dtype)
+        inner, end = self.model.stem(around, positions - 2) - self.model.audio_positions[positions - 2 :]
+        x: Tensor = inner + self.model.audio_positions[list(frames)]
+        if frames and frames[-1] == positions - 1:
+            x[-1] = end + self.model.audio_positions[positions - 1]
+        return x
 
     def _attend(self, layer: int, span: Span, qkv: Tensor) -> Tensor:
         queries, keys, values = (self.model.split_heads(part) for part in qkv.chunk(3, dim=1))
         kept = span.state.self_attention
         kept.write(layer, span.first, keys, values)
-        answer = attend_with_tail(
-            queries,
-            kept.keys(layer, span.head),
-            kept.values(layer, span.head),
-            self.tail.encoder[layer],
-            self.tail.span(span.head),
-            self.tail.stride,
-        )
-        return answer.transpose(0, 1).reshape(qkv.shape[0], -1)
+        return attend(queries, *context(kept, layer, span.state, self.tail, self.tail.encoder[layer]))
 
     def _make_tail(self) -> SilenceTail:
-        """Encodes a window of silence as it looks behind speech: at the floor of a clip of usual loudness."""
+        """Encodes a whole window of silence as it looks behind speech of usual loudness."""
         config, stride = self.model.config, self.settings.tail_stride
         frames = config.audio_positions
-        self.tail = SilenceTail(stride, 0, 0, [_no_tail(self.model)] * config.encoder_layers, [])
         state = self.new_state(0)
-        state.mel = _Constant(config.mel_bins)
+        state.mel = _Silence(config.mel_bins)
+        empty = torch.empty(config.heads, 0, self.model.head_size, device=self.model.device, dtype=self.model.dtype)
+        self.tail = SilenceTail(1, frames, [(empty, empty)] * config.encoder_layers, [])
         self.run([Span(state, 0, frames, frames, frames * FRAME)])
         self.frames_computed = 0
 
-        def thin(kept: KeyValues, layers: int) -> list[tuple[Tensor, Tensor]]:
-            return [
-                (
-                    kept.keys(index, frames)[:, ::stride].contiguous(),
-                    kept.values(index, frames)[:, ::stride].contiguous(),
-                )
-                for index in range(layers)
-            ]
+        def thin(kept: KeyValues, layer: int) -> tuple[Tensor, Tensor]:
+            keys, values = kept.read(layer, frames)
+            return keys[:, ::stride].contiguous(), values[:, ::stride].contiguous()
 
         return SilenceTail(
             stride=stride,
-            frames=self.settings.tail_frames,
             positions=frames,
-            encoder=thin(state.self_attention, config.encoder_layers),
-            decoder=thin(state.cross_attention, config.decoder_layers),
+            encoder=[thin(state.self_attention, layer) for layer in range(config.encoder_layers)],
+            decoder=[thin(state.cross_attention, layer) for layer in range(config.decoder_layers)],
         )
 
 
-def attend_with_tail(
-    queries: Tensor, keys: Tensor, values: Tensor, tail: tuple[Tensor, Tensor], span: slice, stride: int
-) -> Tensor:
-    """Attention of one stream over its own frames and the shared tail; queries are scaled already.
-
-    Args:
-        queries: (heads, n, size); keys, values: (heads, m, size); tail: the shared (heads, positions, size) pair,
-        of which `span` is attended to, each position standing for `stride`.
-    Returns:
-        (heads, n, size).
-    """
-    tail_keys, tail_values = tail[0][:, span], tail[1][:, span]
-    silent = tail_keys.shape[1]
-    bias = None
-    if silent and stride > 1:
-        bias = queries.new_zeros(keys.shape[1] + silent)
-        bias[keys.shape[1] :] = math.log(stride)
-    answer: Tensor = F.scaled_dot_product_attention(
-        queries[None],
-        torch.cat([keys, tail_keys], dim=1)[None],
-        torch.cat([values, tail_values], dim=1)[None],
-        attn_mask=bias if bias is None else bias.expand(1, 1, queries.shape[1], -1),
-        scale=1.0,
-    )
-    return answer[0]
-
-
-class _Constant(LogMel):
-    """The features of silence behind speech whose maximum is `_LOUDNESS`."""
-
-    _LOUDNESS = 1.0  # log10 mel power of usual speech at its loudest
+class _Silence(LogMel):
+    """The features of nothing but silence."""
 
     def at(self, pcm: Tensor, head: int, until: int) -> tuple[Tensor, float]:
-        return torch.full((self._filters.shape[0], until), LOG_FLOOR), self._LOUDNESS
-
-
-def _no_tail(model: WhisperModel) -> tuple[Tensor, Tensor]:
-    empty = torch.empty(model.config.heads, 0, model.head_size, device=model.device, dtype=model.dtype)
-    return empty, empty
+        return torch.full((self._filters.shape[0], until), LOG_FLOOR), _USUAL_LOUDNESS
 
 
 def _rounds(plans: Sequence[Sequence[Span]]) -> Iterable[list[Span]]:

@@ -59,13 +59,13 @@ class LogMel:
         Args:
             pcm: float32 (n,) in [-1, 1], the utterance from its begin; n >= head.
             head: samples of it that count; what follows is taken as silence. Never smaller than before.
-            until: feature frames wanted, from frame 0; those wholly past the head are at the floor.
+            until: feature frames wanted, from frame 0; those that see nothing before the head are at the floor.
         Returns:
             raw log10-mel (bins, until), and the running maximum over the frames before the head.
         """
         assert head >= self._head, "the head of an utterance only moves forward"
         self._head = head
-        known = -(-head // HOP)  # frames whose centre lies before the head
+        known = -(-(head + _HALF) // HOP)  # frames whose window begins before the head
         exact = max(0, (head - _HALF) // HOP + 1) if head >= _HALF else 0
         exact = min(exact, known)
         have = self._exact.shape[1]
