@@ -77,11 +77,11 @@ def at_hand() -> list[FoundModel]:
 
 
 def in_hub_cache() -> list[FoundModel]:
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repos = sorted(scan_cache_dir().repos, key=lambda repo: repo.repo_id)
+        repos = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
     except (CacheNotFound, OSError):
         return []
     return [
