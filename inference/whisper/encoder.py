@@ -153,6 +153,14 @@ class WhisperIncrementalEncoder:
         """Runs one span of each of several utterances through all layers, in one batch of rows."""
         if not spans:
             return
+        try:
+            self._run(spans)
+        except BaseException:
+            for span in spans:  # what was to be written there is not
+                span.state.head_frames = span.state.kept_frames
+            raise
+
+    def _run(self, spans: Sequence[Span]) -> None:
         rows = [span.rows for span in spans]
         for span in spans:
             span.state.head_frames = span.head

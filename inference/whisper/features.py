@@ -91,6 +91,8 @@ class LogMel:
         if start < 0:
             mirror = torch.nn.functional.pad(pcm[1 : 1 - start], (0, max(0, 1 - start - pcm.shape[0])))[:-start]
             piece = torch.cat([mirror.flip(0), piece])
-        spectrum = torch.fft.rfft(piece.unfold(0, WINDOW, HOP) * _window())
-        power: Tensor = self._filters @ spectrum.abs().square().T
+        spectrum = torch.fft.rfft(piece.unfold(0, WINDOW, HOP) * _window()).abs().square()
+        if until - first == 1:  # BLAS has another way, with other rounding, for a single column
+            spectrum = spectrum.expand(2, -1)
+        power: Tensor = (self._filters @ spectrum.T)[:, : until - first]
         return power.clamp(min=1e-10).log10()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tokenizers import Tokenizer
 
@@ -70,20 +71,17 @@ class WordSplitter:
         return TokenWord(raw.strip(), first, tuple(tokens[first:until]), glued=first > 0 and not raw[:1].isspace())
 
     def _whole_characters(self, tokens: Sequence[int]) -> list[tuple[int, int]]:
-        """Runs of tokens, as short as they can be, whose bytes are whole UTF-8 characters."""
-        runs, first, pending = [], 0, b""
-        for index, token in enumerate(tokens):
-            pending += self._bytes[token]
-            try:
-                pending.decode("utf-8")
-            except UnicodeDecodeError:
-                if len(pending) < 16:
-                    continue
-            runs.append((first, index + 1))
-            first, pending = index + 1, b""
-        if first < len(tokens):
-            runs.append((first, len(tokens)))
-        return runs
+        """Runs of tokens, as short as they can be, that begin where a UTF-8 character does.
+
+        Bytes that are no text end with their run: UTF-8 tells the begin of a character by its first byte.
+        """
+        begins = [at for at, token in enumerate(tokens) if at == 0 or not _goes_on(self._bytes[token])]
+        return list(pairwise([*begins, len(tokens)]))
+
+
+def _goes_on(piece: bytes) -> bool:
+    """Whether the first byte belongs to a character that an earlier token began."""
+    return b"\x80" <= piece[:1] <= b"\xbf"
 
 
 def take_out_annotations(words: Sequence[TokenWord]) -> tuple[list[TokenWord], list[Annotation]]:
