@@ -38,6 +38,7 @@ from inference.whisper.text import WordSplitter, take_out_annotations
 from inference.whisper.weights import WeightsError, WhisperWeights, load_weights
 
 _BYTES_PER_SAMPLE = 2
+_LONGEST_PROMPT = 4  # start, language, task, no timestamps
 
 
 @dataclass(slots=True)
@@ -210,6 +211,9 @@ class WhisperEngine:
             )
         if any(not 0 <= token < self.vocabulary.end_of_text for token in job.prefix):
             raise JobRefused("bad_job", "the prefix holds ids that are not text tokens")
+        room = self.model.config.text_positions - _LONGEST_PROMPT - 1
+        if len(job.prefix) > room:
+            raise JobRefused("bad_job", f"the prefix has {len(job.prefix)} tokens, {room} are allowed")
         return _Task(job, utterance, stream.spec, audio)
 
     def _encode(self, tasks: Sequence[_Task]) -> None:

@@ -102,7 +102,8 @@ class _Sequence:
         self.bound = len(request.prompt) + len(request.prefix)
         self.tokens = [*request.prompt, *request.prefix]
         self.logprobs = list(request.prefix_logprobs or ())
-        self.limit = min(model.config.text_positions, len(request.prompt) + max(budget, len(request.prefix)))
+        # At least one token is asked for after the prefix: its pass tells when the prefix was said.
+        self.limit = min(model.config.text_positions, len(request.prompt) + max(budget, len(request.prefix) + 1))
         self.ended = False
         self.looped = False
         self.end_logprob = 0.0
