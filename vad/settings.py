@@ -49,7 +49,7 @@ class EndpointSettings:
     """Probability from which a frame can begin speech."""
     min_speech_ms: int = 96
     """Shorter speech is taken for noise."""
-    min_silence_ms: int = 800
+    min_silence_ms: int = 1000
     """Trailing silence that ends an utterance."""
     max_utterance_ms: int = 28_000
     """A longer one is split at its quietest point."""

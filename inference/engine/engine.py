@@ -327,7 +327,8 @@ class WhisperEngine:
                 HypothesisWord(
                     text=word.text,
                     start_sample=at(word.first),
-                    end_sample=at(word.first + len(word.tokens)),
+                    # An interim's word lasts until the next one: what follows it may change its punctuation.
+                    end_sample=at(word.first + (self.splitter.spoken(word.tokens) if final else len(word.tokens))),
                     confidence=_confidence(decoded.logprobs[word.first : word.first + len(word.tokens)]),
                     tokens=word.tokens,
                     glued=word.glued,

@@ -39,7 +39,7 @@ class EncoderSettings:
     """Audio that a block sees after itself, 20 ms each."""
     tail_stride: int = 4
     """Interims: every n-th frame of the shared tail stands for n of them."""
-    silence_density: tuple[tuple[int, int], ...] = ((16, 1), (64, 4), (0, 16))
+    silence_density: tuple[tuple[int, int], ...] = ((24, 2), (64, 4), (0, 16))
     """Finals: (frames, stride) of the silence after the utterance, from its end on; the last goes on to the end."""
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,6 +66,13 @@ class WordSplitter:
         if self.text(tokens[start:]).strip():
             words.append(self._word(tokens, start, len(tokens)))
         return words
+
+    def spoken(self, tokens: Sequence[int]) -> int:
+        """How many of a word's tokens are left without the punctuation at its end, which lasts as long as a pause."""
+        count = len(tokens)
+        while count > 1 and all(unicodedata.category(c)[0] == "P" for c in self.text(tokens[count - 1 : count])):
+            count -= 1
+        return count
 
     def _word(self, tokens: Sequence[int], first: int, until: int) -> TokenWord:
         raw = self.text(tokens[first:until])

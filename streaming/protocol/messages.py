@@ -48,7 +48,7 @@ class Endpointing(_Settings, frozen=True, kw_only=True):
     detector: Detector = "cascade"
     threshold: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.5
     min_speech_ms: Annotated[int, Meta(ge=0, le=2000)] = 96
-    min_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 800
+    min_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 1000
     """Trailing silence that ends an utterance."""
     max_utterance_ms: Annotated[int, Meta(ge=2000, le=29000)] = 28000
     """A longer one is split at its quietest point."""

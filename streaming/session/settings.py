@@ -31,8 +31,8 @@ class SessionSettings:
     """Successive hypotheses that must agree on a word before it is stable."""
     hold_back_samples: int = 0
     """A word that ends nearer than this to the newest decoded sample is not stable yet."""
-    min_confidence: float = 0.0
-    """A word with less is not stable before the final."""
+    min_confidence: float = 0.65
+    """A word with less is stable only after hypotheses have agreed on it for twice as long."""
 
     def __post_init__(self) -> None:
         if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:

@@ -15,8 +15,10 @@ import msgspec
 
 from inference.pool.interface import Hypothesis, HypothesisWord, JobKind
 from streaming.protocol.messages import InterimPolicy, WordState
-from streaming.transcript.text import changed_words, common_words, fold, plain_text
+from streaming.transcript.text import changed_words, common_words, fold, is_code, plain_text
 from streaming.transcript.words import TranscriptWord
+
+_WORDS_AFTER_CODE = 2
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +58,10 @@ class Stabilizer:
         next_word_id: Callable[[], int],
         agreement: int = 2,
         *,
+        patient_agreement: int = 4,
         hold_back_samples: int = 0,
-        tentative_hold_back_samples: int = 3_200,
-        sure_confidence: float = 0.8,
+        tentative_hold_back_samples: int = 8_000,
+        sure_confidence: float = 0.9,
         min_confidence: float = 0.0,
         not_before_sample: int = 0,
     ) -> None:
@@ -66,14 +69,14 @@ class Stabilizer:
         Args:
             agreement: how many hypotheses must agree on a word, at least 1.
             hold_back_samples: a word is not made stable while it ends less than this before the decoded audio's end,
-            min_confidence: nor while its confidence is below this.
+            min_confidence: nor while its confidence is below this, unless `patient_agreement` hypotheses agree on it.
             tentative_hold_back_samples: a tentative word that ends less than this before the decoded audio's end, and
                 those after it, are not shown yet, as the newest sounds are only half heard; 0: all are shown.
             sure_confidence: a half-heard word is shown all the same if its confidence is at least this.
             not_before_sample: end of the previous utterance's last word.
         """
-        if agreement < 1:
-            raise ValueError("agreement must be at least 1")
+        if not 1 <= agreement <= patient_agreement:
+            raise ValueError("agreement must be at least 1 and at most patient_agreement")
         self.utterance = utterance
         self.channel = channel
         self.policy = policy
@@ -87,8 +90,9 @@ class Stabilizer:
         self._revision = -1
         self._words: list[TranscriptWord] = []  # stable words, then tentative ones
         self._stable = 0  # how many of them are stable
-        self._earlier: deque[list[str]] = deque(maxlen=agreement - 1)  # texts of the hypotheses before this one
+        self._earlier: deque[list[str]] = deque(maxlen=patient_agreement - 1)  # texts of hypotheses before this one
         self._agreement = agreement
+        self._patient_agreement = patient_agreement
         self._sent: list[TranscriptWord] = []
 
     @property
@@ -171,19 +175,24 @@ class Stabilizer:
 
     def _extend_stable(self, decoded_until: int) -> None:
         texts = [word.text for word in self._words]
-        enough = len(self._earlier) == self._agreement - 1
-        while enough and self._stable < len(self._words):
-            index = self._stable
-            word = self._words[index]
-            if (
-                any(earlier[index : index + 1] != [word.text] for earlier in self._earlier)
-                or word.end_sample > decoded_until - self._hold_back_samples
-                or word.confidence < self._min_confidence
-            ):
-                break
-            self._words[index] = msgspec.structs.replace(word, state="stable")
-            self._stable += 1
+        if len(self._earlier) >= self._agreement - 1:
+            until = self._stable
+            while until < len(self._words) and self._agreed(until, decoded_until):
+                until += 1
+            until = _without_open_code(texts, self._stable, until)
+            for index in range(self._stable, until):
+                self._words[index] = msgspec.structs.replace(self._words[index], state="stable")
+            self._stable = until
         self._earlier.append(texts)
+
+    def _agreed(self, index: int, decoded_until: int) -> bool:
+        word = self._words[index]
+        if word.end_sample > decoded_until - self._hold_back_samples:
+            return False
+        sure = word.confidence >= self._min_confidence
+        needed = (self._agreement if sure else self._patient_agreement) - 1
+        earlier = list(self._earlier)[len(self._earlier) - needed :] if needed else []
+        return len(self._earlier) >= needed and all(texts[index : index + 1] == [word.text] for texts in earlier)
 
     def _shown(self, decoded_until: int) -> int:
         """How many of the words an interim shows."""
@@ -250,6 +259,20 @@ class Stabilizer:
             corrected=corrected,
             corrected_exact=corrected_exact,
         )
+
+
+def _without_open_code(texts: Sequence[str], first: int, until: int) -> int:
+    """The words first … until without those at their end that are part of a number or a spelling still going on.
+
+    How "eight four seven" is written ("8, 4, 7", "847", "84-7") is decided by what follows, so such words wait for
+    `_WORDS_AFTER_CODE` ordinary ones after them.
+    """
+    index = until - 1
+    while index >= max(first, until - _WORDS_AFTER_CODE):
+        if is_code(texts[index]):
+            until = index
+        index -= 1
+    return until
 
 
 def _end(words: Sequence[TranscriptWord], otherwise: int) -> int:

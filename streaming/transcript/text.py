@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 
@@ -36,6 +37,26 @@ def fold(text: str) -> str:
     return "".join(char for char in normal if unicodedata.category(char)[0] not in "PZ")
 
 
+_ENGLISH_NUMBER_WORDS = """
+zero oh one two three four five six seven eight nine ten
+eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty
+fifty sixty seventy eighty ninety hundred thousand million double
+"""
+_NUMBER_WORDS = frozenset(_ENGLISH_NUMBER_WORDS.split())
+
+
+def is_code(text: str) -> bool:
+    """Whether a word is, or may be part of, a number or a spelling: "49", "seven", "G-I-B", "MNZ"; not "I" or "a"."""
+    if fold(text) in _NUMBER_WORDS:
+        return True
+    letters = [char for char in text if char.isalpha()]
+    if any(char.isdigit() for char in text):
+        return True
+    if len(letters) == 1:
+        return letters[0] not in "aAI"
+    return bool(letters) and all(char.isupper() for char in letters)
+
+
 def common_words(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
     """Index pairs of a longest common subsequence, both indices rising: the most words that can have stayed.
 
@@ -52,9 +73,17 @@ def common_words(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]
 
 
 def changed_words(old: Sequence[str], new: Sequence[str]) -> int:
-    """How many of `old` have no counterpart in `new`; words without text (pure punctuation, folded) do not count."""
+    """How many of `old` have no counterpart in `new`; words without text (pure punctuation, folded) do not count.
+
+    Where only the spaces moved ("voice over IP", "VoiceOver IP", both folded) nothing has changed.
+    """
     old_words, new_words = [text for text in old if text], [text for text in new if text]
-    return len(old_words) - len(common_words(old_words, new_words))
+    pairs = [(-1, -1), *common_words(old_words, new_words), (len(old_words), len(new_words))]
+    changed = 0
+    for (old_before, new_before), (old_after, new_after) in pairwise(pairs):
+        gone, come = old_words[old_before + 1 : old_after], new_words[new_before + 1 : new_after]
+        changed += len(gone) if "".join(gone) != "".join(come) else 0
+    return changed
 
 
 def _common_prefix(a: Sequence[str], b: Sequence[str]) -> int:
