@@ -102,6 +102,13 @@ class TestWords:
     def test_spaced_words_are_not_glued(self) -> None:
         assert [word.glued for word in words("one two three")] == [False, False, False]
 
+    @pytest.mark.parametrize(
+        ("text", "punctuation"), [(" order", 0), (" order.", 1), (' order."', 1), (" 7:45", 0), (" --", 0), (" 世", 0)]
+    )
+    def test_punctuation_at_the_end_of_a_word_is_not_spoken(self, text: str, punctuation: int) -> None:
+        (word,) = words(text)
+        assert splitter().spoken(word.tokens) == len(word.tokens) - punctuation
+
     def test_text_is_the_tokens_text(self) -> None:
         for text in (" Hello, world.", "世界", " naïve 😀", "\n"):
             assert splitter().text(encode(text)) == text
