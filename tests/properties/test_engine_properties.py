@@ -53,7 +53,7 @@ def undisturbed(start: int) -> tuple[int, list[torch.Tensor], list[torch.Tensor]
     return state.kept_frames, kept(state), final(state)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(cuts=CUTS, heads=HEADS, start=st.sampled_from([0, 7 * FRAME, 24 * FRAME]))
 def test_any_chunking_and_any_interims_leave_the_same_states(cuts: list[int], heads: list[int], start: int) -> None:
     """Audio comes in pieces of any size; interims are asked for at any heads, as soon as their audio is there."""
@@ -137,7 +137,7 @@ def requests(draw: st.DrawFn) -> tuple[DecodeRequest, Decoded]:
     return DecodeRequest(audio(name), PROMPT, prefix=prefix, draft=draft, frontier=frontier), answer
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(batch=st.lists(requests(), min_size=1, max_size=3))
 def test_no_draft_and_no_neighbour_changes_an_answer(batch: list[tuple[DecodeRequest, Decoded]]) -> None:
     """Token by token what plain greedy decoding says alone, with and without the frontier rule and a bound prefix."""

@@ -76,6 +76,7 @@ def words(hypothesis: Hypothesis) -> list[str]:
     return [word.text for word in hypothesis.words]
 
 
+@lru_cache(maxsize=8)
 def heard_alone(name: str) -> Hypothesis:
     engine = shared_engine()
     engine.open("alone", StreamSpec())
@@ -355,7 +356,8 @@ class TestBadJobs:
         engine.open("s", StreamSpec())
         hear(engine, clip("question.flac")[:SECOND])
         prefix = tuple(range(1000, 1000 + length))
-        for kind in ("interim", "final"):
+        kinds: list[Literal["interim", "final"]] = ["interim", "final"] if length < 20 else ["interim"]
+        for kind in kinds:
             hypothesis = only(engine.step([job(SECOND, kind, prefix=prefix)]))
             assert tuple(t for word in hypothesis.words for t in word.tokens)[:length] == prefix
             check_times(hypothesis, 0)
@@ -497,13 +499,14 @@ class TestFallback:
         assert words(only(deaf.step([job(len(pcm), prefix=prefix)])))[0] == "Could"
 
 
-class TestMultilingual:
-    @pytest.fixture(scope="class")
-    def polyglot(self, tmp_path_factory: pytest.TempPathFactory) -> WhisperEngine:
-        folder = write_multilingual(tmp_path_factory.mktemp("checkpoint"))
-        settings = EngineSettings(threads=1, fallback_temperatures=(0.0,))
-        return WhisperEngine(load_weights(str(folder)), "cpu", settings, dtype=torch.float32)
+@pytest.fixture(scope="module")
+def polyglot(tmp_path_factory: pytest.TempPathFactory) -> WhisperEngine:
+    folder = write_multilingual(tmp_path_factory.mktemp("checkpoint"))
+    settings = EngineSettings(threads=1, fallback_temperatures=(0.0,))
+    return WhisperEngine(load_weights(str(folder)), "cpu", settings, dtype=torch.float32)
 
+
+class TestMultilingual:
     def prompt(self, engine: WhisperEngine, spec: StreamSpec, kind: Literal["interim", "final"]) -> tuple[str, ...]:
         """The special tokens that a job is decoded with, and the language that is told, by their names."""
         seen: list[DecodeRequest] = []

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from inference.pool.fake import FakeEngine, ScriptedWord, counting_script
+from inference.pool.fake import FakeEngine, ScriptedWord, alphabet_script
 from inference.pool.interface import (
     EngineStartError,
     Hypothesis,
@@ -44,17 +44,17 @@ def texts(result: StepResult) -> list[str]:
 
 async def test_an_interim_has_the_finished_words_and_a_misheard_beginning() -> None:
     engine = await started(FakeEngine())
-    assert texts(await engine.step([job(SECOND)])) == ["zero", "one", "two-"]
+    assert texts(await engine.step([job(SECOND)])) == ["alpha", "bravo", "charlie-"]
 
 
 async def test_a_final_has_the_finished_words_of_its_segment_only() -> None:
     engine = await started(FakeEngine(), start=6_400)
-    assert texts(await engine.step([job(2 * SECOND, "final", start=6_400)])) == ["one", "two", "three", "four"]
+    assert texts(await engine.step([job(2 * SECOND, "final", start=6_400)])) == ["bravo", "charlie", "delta", "echo"]
 
 
 async def test_without_mishearing_an_interim_has_finished_words_only() -> None:
     engine = await started(FakeEngine(mishear=False))
-    assert texts(await engine.step([job(SECOND)])) == ["zero", "one"]
+    assert texts(await engine.step([job(SECOND)])) == ["alpha", "bravo"]
 
 
 async def test_a_prefix_binds_the_first_words_even_against_the_script() -> None:
@@ -62,11 +62,11 @@ async def test_a_prefix_binds_the_first_words_even_against_the_script() -> None:
     misheard = only(await engine.step([job(SECOND)])).words
     prefix = tuple(token for word in misheard for token in word.tokens)
     assert texts(await engine.step([job(2 * SECOND, "final", prefix=prefix)])) == [
-        "zero",
-        "one",
-        "two-",
-        "three",
-        "four",
+        "alpha",
+        "bravo",
+        "charlie-",
+        "delta",
+        "echo",
     ]
 
 
@@ -158,7 +158,7 @@ async def test_stats_count_frames_of_20_ms() -> None:
     assert (stats.encoder_frames, stats.encoder_frames_final, stats.decoder_calls) == (50, 50, 1)
 
 
-def test_the_counting_script_has_no_pauses() -> None:
-    words = counting_script("any", words=12)
-    assert [word.text for word in words[-3:]] == ["nine", "zero", "one"]
+def test_the_alphabet_script_has_no_pauses() -> None:
+    words = alphabet_script("any", words=28)
+    assert [word.text for word in words[-3:]] == ["zulu", "alpha", "bravo"]
     assert all(a.end_sample == b.start_sample for a, b in itertools.pairwise(words))

@@ -97,6 +97,14 @@ def test_the_median_takes_out_a_single_spike_and_keeps_an_edge() -> None:
     assert torch.equal(median_filter(edge), edge)
 
 
+@pytest.mark.parametrize("frames", [4, 7, 8, 60])
+def test_the_median_is_that_of_seven_frames_around(frames: int) -> None:
+    x = torch.from_numpy(np.random.default_rng(frames).permutation(5 * frames).reshape(5, frames).astype(np.float32))
+    padded = torch.nn.functional.pad(x, (3, 3), mode="reflect")
+    wanted = torch.stack([padded[:, at : at + 7].median(dim=1).values for at in range(frames)], dim=1)
+    assert torch.equal(median_filter(x), wanted)
+
+
 def test_an_input_shorter_than_the_median_stays() -> None:
     short = torch.rand(2, 3)
     assert torch.equal(median_filter(short), short)
