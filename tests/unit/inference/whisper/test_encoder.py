@@ -107,6 +107,12 @@ class TestThinSilence:
             assert at <= frame < at + weight
             at += weight
 
+    def test_a_frame_in_the_middle_of_each_stride_stands_for_it(self) -> None:
+        """Four pairs from frame 10 on, then strides of 16, of which the window's end cuts the last to 6."""
+        frames, bias = silence_positions(10, 40, ((8, 2), (0, 16)))
+        assert frames == [11, 13, 15, 17, 26, 37]
+        assert [round(math.exp(b)) for b in bias] == [2, 2, 2, 2, 16, 6]
+
     def test_a_stride_of_one_is_every_frame_at_its_own_weight(self) -> None:
         assert silence_positions(1490, POSITIONS, ((0, 1),)) == (list(range(1490, 1500)), [0.0] * 10)
 
