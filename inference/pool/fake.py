@@ -29,7 +29,12 @@ from inference.pool.interface import (
 
 BYTES_PER_SAMPLE = 2
 WORD_SAMPLES = 6_400  # the default script says a word each 0.4 s
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_ALPHABET = """
+alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike
+november oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee zulu
+"""
+ALPHABET = tuple(_ALPHABET.split())
+"""The default script's words: ordinary ones, for which a transcript need not wait as it does for numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,9 @@ Script = Callable[[str], Sequence[ScriptedWord]]
 """Stream name -> its words, in order of time."""
 
 
-def counting_script(stream: str, *, words: int = 1000, word_samples: int = WORD_SAMPLES) -> list[ScriptedWord]:
-    """One digit after the other, without pauses; every stream says the same."""
-    return [ScriptedWord(_NUMBERS[n % len(_NUMBERS)], n * word_samples, (n + 1) * word_samples) for n in range(words)]
+def alphabet_script(stream: str, *, words: int = 1000, word_samples: int = WORD_SAMPLES) -> list[ScriptedWord]:
+    """The spelling alphabet over and over, without pauses; every stream says the same."""
+    return [ScriptedWord(ALPHABET[n % len(ALPHABET)], n * word_samples, (n + 1) * word_samples) for n in range(words)]
 
 
 @dataclass(slots=True)
@@ -74,7 +79,7 @@ class FakeEngine:
 
     def __init__(
         self,
-        script: Script = counting_script,
+        script: Script = alphabet_script,
         *,
         sounds: Sequence[Sound] = (),
         mishear: bool = True,

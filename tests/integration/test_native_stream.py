@@ -63,7 +63,10 @@ async def test_a_whole_session(codec: str) -> None:
         assert await client.rest() == 1000
         assert_well_formed(client)
         assert [message.state for message in client.got(Speech)] == ["started", "ended"] * 2
-        assert [message.text for message in client.finals] == ["one two three four five", "zero one two three"]
+        assert [message.text for message in client.finals] == [
+            "bravo charlie delta echo foxtrot",
+            "alpha bravo charlie delta",
+        ]
         assert client.got(Ack)[-1].sample == len(SENTENCES)
         summary = client.received[-1]
         assert isinstance(summary, Summary)

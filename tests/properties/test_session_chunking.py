@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streaming.protocol.messages import Ack, Audio, AudioFormat, Event, Speech, Start, Stop, Transcript
 from streaming.session.effects import Effect, Send, StoreAudio, Submit
-from tests.support.sessions import ENDPOINTING, Driver, make_core, speech
+from tests.support.sessions import ENDPOINTING, Driver, make_core, scripted_words, speech
 
 TOTAL_S = 6.0
 
@@ -57,7 +57,7 @@ def test_finals_do_not_depend_on_which_interims_were_answered(answered: list[boo
         driver.give(Audio(first_sample=0, data=samples.tobytes()), Stop())
         for job, run in zip(driver.jobs, answers, strict=False):
             if run or job.kind == "final":
-                driver.reply(job, *(f"w{n}" for n in range((job.until_sample - job.start_sample) // 8_000)))
+                driver.reply(job, *scripted_words(job))
         return [
             (message.utterance, message.text, message.decoded_until_ms)
             for message in driver.sent(Transcript)

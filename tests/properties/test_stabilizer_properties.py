@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference.pool.interface import Hypothesis, HypothesisWord
 from streaming.protocol.messages import InterimPolicy
 from streaming.transcript.stabilizer import Stabilizer
-from streaming.transcript.text import plain_text
+from streaming.transcript.text import is_code, plain_text
 from streaming.transcript.words import TranscriptWord
 
 SAMPLES = st.integers(0, 50_000)
@@ -19,7 +19,7 @@ hypothesis_words = st.builds(
     lambda text, start, length, confidence, glued, token: HypothesisWord(
         text=text, start_sample=start, end_sample=start + length, confidence=confidence, tokens=token, glued=glued
     ),
-    st.sampled_from(["a", "b", "c", "a,", "ab", "A"]),
+    st.sampled_from(["a", "be", "c", "7", "a,", "ab", "A"]),
     SAMPLES,
     st.integers(-100, 9_000),
     st.sampled_from([0.2, 0.9]),
@@ -35,6 +35,7 @@ policies: st.SearchStrategy[InterimPolicy] = st.sampled_from(["stable", "append_
     sentences,
     policies,
     st.integers(1, 3),
+    st.integers(0, 2),
     st.lists(st.integers(0, 20), min_size=10, max_size=10),
     st.booleans(),
     st.integers(0, 20_000),
@@ -44,18 +45,20 @@ def test_the_promises_hold_for_any_hypotheses(
     scripts: list[list[HypothesisWord]],
     policy: InterimPolicy,
     agreement: int,
+    patience: int,
     revisions: list[int],
     steady: bool,
     not_before: int,
     tentative_hold_back: int,
 ) -> None:
-    """Stable words never change while open, diffs give the words, ids are unique, times rise."""
+    """Stable words never change while open, no number ends them, diffs give the words, ids are unique."""
     stabilizer = Stabilizer(
         1,
         0,
         policy,
         count(1).__next__,
         agreement,
+        patient_agreement=agreement + patience,
         hold_back_samples=500,
         tentative_hold_back_samples=tentative_hold_back,
         min_confidence=0.5,
@@ -88,6 +91,7 @@ def test_the_promises_hold_for_any_hypotheses(
             assert known[: len(stable)] == stable
             stable = [word for word in known if word.state == "stable"]
             assert known[: len(stable)] == stable
+            assert not any(is_code(word.text) for word in stable[-2:])
         if update is None:
             assert not final
             continue

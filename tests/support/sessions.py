@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.pool.fake import ALPHABET
 from inference.pool.interface import Hypothesis, HypothesisWord, Job
 from streaming.protocol.messages import Audio, AudioFormat, ClientMessage, Endpointing, ModelInfo, ServerMessage, Start
 from streaming.session.core import SessionCore
@@ -77,9 +78,9 @@ class Driver:
         self.now = now
         self.carry_out(self.core.tick(now))
 
-    def reply(self, job: Job, *texts: str) -> None:
+    def reply(self, job: Job, *texts: str, confidence: float = 0.9) -> None:
         """Answers one job with these words, half a second each."""
-        self.carry_out(self.core.hypothesis(answer_to(job, texts), self.now))
+        self.carry_out(self.core.hypothesis(answer_to(job, texts, confidence), self.now))
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -92,8 +93,7 @@ class Driver:
                 case Submit(job):
                     self.jobs.append(job)
                     if self._answer:
-                        words = (job.until_sample - job.start_sample) // 8_000
-                        self.reply(job, *(f"w{n}" for n in range(words)))
+                        self.reply(job, *scripted_words(job))
                 case StoreAudio(ack_sample=ack_sample):
                     self.carry_out(self.core.stored(ack_sample))
 
@@ -104,11 +104,16 @@ class Driver:
         return [effect for effect in self.effects if isinstance(effect, Append) and effect.utterance == utterance]
 
 
-def answer_to(job: Job, texts: Iterable[str]) -> Hypothesis:
+def scripted_words(job: Job) -> list[str]:
+    """A word for each whole half second of the job's audio, the same at the same place."""
+    return [ALPHABET[n % len(ALPHABET)] for n in range((job.until_sample - job.start_sample) // 8_000)]
+
+
+def answer_to(job: Job, texts: Iterable[str], confidence: float = 0.9) -> Hypothesis:
     """A hypothesis for a job with a word for each text, half a second each from the segment's start."""
     words = tuple(
         HypothesisWord(
-            text, job.start_sample + n * 8_000, job.start_sample + (n + 1) * 8_000, 0.9, (hash(text) % 1000,)
+            text, job.start_sample + n * 8_000, job.start_sample + (n + 1) * 8_000, confidence, (hash(text) % 1000,)
         )
         for n, text in enumerate(texts)
     )

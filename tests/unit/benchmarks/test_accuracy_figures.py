@@ -102,15 +102,26 @@ def test_figures_of_one_clip() -> None:
 
 
 def test_upwr_looks_past_punctuation_and_shifted_places() -> None:
-    """ "A" is "a", and of "hotdog", which became two words, nothing else is unstable. Exactly, "a" changed as well."""
+    """ "A" is "a", and beside "burger", which became two words, nothing is unstable. Exactly, "a" changed as well."""
     told = exchange(
-        (0.6, interim(1, "a hotdog with", 500)),
+        (0.6, interim(1, "a burger with", 500)),
         (1.1, interim(2, "A hot dog, with", 1000)),
         (2.0, final(3, "A hot dog, with mustard.")),
         (2.1, Summary(audio_ms=4000, speech_ms=2000, utterances=1, words=5)),
     )
     found = figures([ClipResult.of(clip("x", 4.0), told, None)], [])
     assert (found["upwr"], found["upwr_exact"]) == (1 / 5, 2 / 5)
+
+
+def test_upwr_looks_past_moved_spaces() -> None:
+    """ "hotdog" and "hot dog" say the same; with the comma it is exactly another word."""
+    told = exchange(
+        (0.6, interim(1, "the hotdog with", 500)),
+        (2.0, final(2, "the hot dog, with mustard")),
+        (2.1, Summary(audio_ms=4000, speech_ms=2000, utterances=1, words=5)),
+    )
+    found = figures([ClipResult.of(clip("x", 4.0), told, None)], [])
+    assert (found["upwr"], found["upwr_exact"]) == (0.0, 1 / 5)
 
 
 def test_a_run_under_load_is_told_from_a_calm_one() -> None:

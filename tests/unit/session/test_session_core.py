@@ -60,7 +60,7 @@ def test_speech_becomes_an_utterance_with_interims_on_the_grid_and_one_final() -
     assert final.start_sample % 320 == 0
     assert final.start_sample <= 16_000 - 200 * 16 < final.start_sample + 832
     assert 3.2 * 16_000 <= final.until_sample <= 3.25 * 16_000
-    assert [message.text for message in finals(driver)] == ["w0 w1 w2 w3"]
+    assert [message.text for message in finals(driver)] == ["alpha bravo charlie delta"]
 
 
 def test_the_engine_gets_an_utterances_audio_without_holes_and_before_the_jobs_that_need_it() -> None:
@@ -91,6 +91,18 @@ def test_a_job_binds_the_words_that_are_stable_when_it_starts() -> None:
     assert driver.core.prefix_tokens(third) == hypothesis.words[0].tokens
     states = [word.state for word in driver.sent(Transcript)[-1].words]
     assert states == ["stable", "tentative"]
+
+
+@pytest.mark.parametrize(("confidence", "stable_after"), [(0.65, 2), (0.64, 4)])
+def test_a_word_below_the_least_confidence_needs_twice_the_agreement(confidence: float, stable_after: int) -> None:
+    """The session's defaults: two interims agree on a sure word, four on an unsure one."""
+    driver = Driver(make_core())
+    driver.give(audio(speech((0.5, 4.0), total_s=4.0)))
+    stable = []
+    for job in driver.jobs[:5]:
+        driver.reply(job, "so", confidence=confidence)
+        stable.append(bool(driver.core.prefix_tokens(job)))
+    assert stable == [answered >= stable_after for answered in range(1, 6)]
 
 
 def test_a_final_is_free_unless_the_session_asked_for_append_only() -> None:

@@ -29,14 +29,24 @@ def word(text: str, index: int, confidence: float = 0.9, at: int | None = None) 
     )
 
 
-def hypothesis(revision: int, text: str, final: bool = False, decoded_until: int = 1_000_000) -> Hypothesis:
+def hypothesis(
+    revision: int,
+    text: str,
+    final: bool = False,
+    decoded_until: int = 1_000_000,
+    unsure: str = "",
+    confidence: float = 0.4,
+) -> Hypothesis:
+    """The words of `text`; those that are also in `unsure` have this confidence, the others 0.9."""
     return Hypothesis(
         stream="s",
         utterance=7,
         revision=revision,
         final=final,
         decoded_until=decoded_until,
-        words=tuple(word(one, index) for index, one in enumerate(text.split())),
+        words=tuple(
+            word(one, index, confidence if one in unsure.split() else 0.9) for index, one in enumerate(text.split())
+        ),
     )
 
 
@@ -64,14 +74,14 @@ def test_a_word_is_stable_when_two_hypotheses_agree_on_it_and_on_all_before_it()
 
 
 def test_three_must_agree_where_the_agreement_is_three() -> None:
-    *_, second, third = feed(make(agreement=3), "one", "one", "one")
+    *_, second, third = feed(make(agreement=3), "red", "red", "red")
     assert states(second) == ""
     assert not second.changed
-    assert states(third) == "one:s"
+    assert states(third) == "red:s"
 
 
 def test_one_hypothesis_is_enough_where_the_agreement_is_one() -> None:
-    assert states(feed(make(agreement=1), "one two")[0]) == "one:s two:s"
+    assert states(feed(make(agreement=1), "red green")[0]) == "red:s green:s"
 
 
 def test_an_agreement_below_one_is_refused() -> None:
@@ -82,57 +92,152 @@ def test_an_agreement_below_one_is_refused() -> None:
 def test_a_word_close_to_the_end_of_the_audio_is_held_back() -> None:
     stabilizer = make(hold_back_samples=1_600)
     end = 2 * WORD_SAMPLES
-    stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=end))
-    agreed = stabilizer.hypothesis(hypothesis(1, "one two", decoded_until=end + 1_599))
-    later = stabilizer.hypothesis(hypothesis(2, "one two", decoded_until=end + 1_600))
+    stabilizer.hypothesis(hypothesis(0, "red green", decoded_until=end))
+    agreed = stabilizer.hypothesis(hypothesis(1, "red green", decoded_until=end + 1_599))
+    later = stabilizer.hypothesis(hypothesis(2, "red green", decoded_until=end + 1_600))
     assert agreed is not None
-    assert states(agreed) == "one:s two:t"
+    assert states(agreed) == "red:s green:t"
     assert later is not None
-    assert states(later) == "two:s"
+    assert states(later) == "green:s"
 
 
 def test_a_tentative_word_close_to_the_end_of_the_audio_is_not_shown_but_counts_for_the_agreement() -> None:
     stabilizer = make(tentative_hold_back_samples=1_600, sure_confidence=0.95)
     end = 2 * WORD_SAMPLES
-    first = stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=end))
+    first = stabilizer.hypothesis(hypothesis(0, "red green", decoded_until=end))
     assert first is not None
-    assert states(first) == "one:t"
-    assert first.text == "one"
-    second = stabilizer.hypothesis(hypothesis(1, "one two three", decoded_until=end))
+    assert states(first) == "red:t"
+    assert first.text == "red"
+    second = stabilizer.hypothesis(hypothesis(1, "red green blue", decoded_until=end))
     assert second is not None
-    assert states(second) == "one:s two:s"
+    assert states(second) == "red:s green:s"
 
 
 def test_a_half_heard_word_is_shown_if_it_is_sure() -> None:
     stabilizer = make(tentative_hold_back_samples=1_600, sure_confidence=0.9)
-    update = stabilizer.hypothesis(hypothesis(0, "one two", decoded_until=2 * WORD_SAMPLES))
+    update = stabilizer.hypothesis(hypothesis(0, "red green", decoded_until=2 * WORD_SAMPLES))
     assert update is not None
-    assert states(update) == "one:t two:t"
+    assert states(update) == "red:t green:t"
+
+
+@pytest.mark.parametrize(("ends_before_end", "confidence", "shown"), [(7_999, 0.89, 1), (7_999, 0.9, 2), (8_000, 0, 2)])
+def test_half_a_second_of_audio_is_half_heard_unless_the_word_is_nine_tenths_sure(
+    ends_before_end: int, confidence: float, shown: int
+) -> None:
+    """The defaults: the last word ends this much before the decoded audio's end."""
+    decoded_until = 2 * WORD_SAMPLES + ends_before_end
+    update = make().hypothesis(hypothesis(0, "red green", False, decoded_until, unsure="green", confidence=confidence))
+    assert update is not None
+    assert len(update.words) == shown
 
 
 def test_an_unsure_word_and_those_after_it_stay_tentative() -> None:
     stabilizer = make(min_confidence=0.5)
-    for revision in range(2):
-        words = (word("one", 0), word("two", 1, confidence=0.4), word("three", 2))
-        update = stabilizer.hypothesis(
-            Hypothesis(stream="s", utterance=7, revision=revision, final=False, decoded_until=10**6, words=words)
-        )
-    assert update is not None
+    for revision in range(3):
+        update = stabilizer.hypothesis(hypothesis(revision, "red green blue", unsure="green"))
+        assert update is not None
+        assert update.text == "red green blue"
+        assert stabilizer.stable_words == (0 if revision == 0 else 1)
+
+
+def test_an_unsure_word_is_stable_once_as_many_hypotheses_agree_on_it_as_patience_asks_for() -> None:
+    """Those after it, on which two agree by then, become stable with it."""
+    stabilizer = make(min_confidence=0.5, patient_agreement=4)
+    counts = []
+    for revision in range(4):
+        stabilizer.hypothesis(hypothesis(revision, "red green blue", unsure="green"))
+        counts.append(stabilizer.stable_words)
+    assert counts == [0, 1, 1, 3]
+
+
+def test_patience_begins_anew_where_an_unsure_word_was_another_one() -> None:
+    stabilizer = make(min_confidence=0.5, patient_agreement=3)
+    counts = []
+    for revision, text in enumerate(["red green", "red green", "red greet", "red green", "red green", "red green"]):
+        stabilizer.hypothesis(hypothesis(revision, text, unsure="green greet"))
+        counts.append(stabilizer.stable_words)
+    assert counts == [0, 1, 1, 1, 1, 2]
+
+
+def test_a_word_that_was_unsure_needs_only_the_agreement_when_it_becomes_sure() -> None:
+    stabilizer = make(min_confidence=0.5, patient_agreement=4)
+    stabilizer.hypothesis(hypothesis(0, "red green", unsure="green"))
+    stabilizer.hypothesis(hypothesis(1, "red green"))
+    assert stabilizer.stable_words == 2
+
+
+def test_patience_below_the_agreement_is_refused() -> None:
+    make(agreement=3, patient_agreement=3)
+    with pytest.raises(ValueError, match="at most patient_agreement"):
+        make(agreement=3, patient_agreement=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "stable"),
+    [
+        ("call seven", 1),
+        ("call seven now", 1),
+        ("call seven now please", 4),
+        ("call 49 now please", 4),
+        ("seven 49 MNZ", 0),
+        ("seven now 49 please", 0),
+        ("seven now please 49", 3),
+        ("call seven now please 49 or", 4),
+        ("I saw a cat", 4),
+    ],
+)
+def test_a_number_or_a_spelling_is_stable_once_two_ordinary_words_after_it_would_be(text: str, stable: int) -> None:
+    stabilizer = make()
+    feed(stabilizer, text, text, text)
+    assert stabilizer.stable_words == stable
+
+
+def test_a_number_waits_for_words_that_are_agreed_on() -> None:
+    """Two ordinary words that only the newest hypothesis has are not yet what a number waits for."""
+    stabilizer = make()
+    feed(stabilizer, "call 49", "call 49", "call 49 now please")
     assert stabilizer.stable_words == 1
-    assert states(update) == "one:s two:t three:t"
+    stabilizer.hypothesis(hypothesis(3, "call 49 now please"))
+    assert stabilizer.stable_words == 4
+
+
+def test_a_number_that_is_written_differently_when_more_is_heard_was_never_stable() -> None:
+    stabilizer = make()
+    feed(stabilizer, "row 8, 4", "row 8, 4", "row 84", "row 847", "row 847 is late", "row 847 is late")
+    final = stabilizer.hypothesis(hypothesis(6, "row 847 is late", final=True))
+    assert final is not None
+    assert (final.corrected, final.corrected_exact) == (0, 0)
+
+
+def test_a_number_is_not_sent_where_words_cannot_be_taken_back_until_two_words_follow() -> None:
+    stabilizer = make("append_only")
+    *_, second = feed(stabilizer, "call 49 now", "call 49 now")
+    assert second.text == "call"
+    stabilizer.hypothesis(hypothesis(2, "call 49 now please"))
+    update = stabilizer.hypothesis(hypothesis(3, "call 49 now please"))
+    assert update is not None
+    assert update.text == "call 49 now please"
+
+
+def test_a_final_that_moves_spaces_only_corrects_nothing() -> None:
+    stabilizer = make()
+    feed(stabilizer, "use voice over the wire", "use voice over the wire")
+    final = stabilizer.hypothesis(hypothesis(2, "use VoiceOver the wire", final=True))
+    assert final is not None
+    assert (final.corrected, final.corrected_exact) == (0, 2)
 
 
 def test_the_stable_words_tokens_bind_the_next_interim_but_not_the_final() -> None:
     stabilizer = make()
-    feed(stabilizer, "one two", "one too")
-    assert stabilizer.prefix_tokens() == tokens_of("one")
+    feed(stabilizer, "red green", "red greet")
+    assert stabilizer.prefix_tokens() == tokens_of("red")
     assert stabilizer.prefix_tokens("final") == ()
 
 
 def test_an_append_only_final_is_bound_by_the_stable_words() -> None:
     stabilizer = make("append_only")
-    feed(stabilizer, "one two", "one too")
-    assert stabilizer.prefix_tokens("final") == tokens_of("one")
+    feed(stabilizer, "red green", "red greet")
+    assert stabilizer.prefix_tokens("final") == tokens_of("red")
 
 
 def test_a_job_older_than_a_stable_word_cannot_change_it() -> None:
@@ -146,14 +251,14 @@ def test_a_job_older_than_a_stable_word_cannot_change_it() -> None:
 
 def test_a_stable_word_keeps_its_time_whatever_later_hypotheses_say() -> None:
     stabilizer = make()
-    feed(stabilizer, "one two", "one two")
+    feed(stabilizer, "red green", "red green")
     moved = Hypothesis(
         stream="s",
         utterance=7,
         revision=2,
         final=False,
         decoded_until=10**6,
-        words=(word("one", 0, at=500), word("two", 1, at=2_000), word("three", 2, at=1_000)),
+        words=(word("red", 0, at=500), word("green", 1, at=2_000), word("blue", 2, at=1_000)),
     )
     before = stabilizer.words[:2]
     stabilizer.hypothesis(moved)
@@ -163,7 +268,7 @@ def test_a_stable_word_keeps_its_time_whatever_later_hypotheses_say() -> None:
 
 
 def test_no_word_starts_before_the_previous_utterances_end() -> None:
-    update = feed(make(not_before_sample=5_000), "one two")[0]
+    update = feed(make(not_before_sample=5_000), "red green")[0]
     assert [(one.start_sample, one.end_sample) for one in update.words] == [(5_000, 5_000), (5_000, 8_000)]
 
 
@@ -175,26 +280,26 @@ def test_a_tentative_word_keeps_its_id_while_its_text_stays() -> None:
 
 def test_older_revisions_are_dropped() -> None:
     stabilizer = make()
-    stabilizer.hypothesis(hypothesis(5, "one"))
-    assert stabilizer.hypothesis(hypothesis(4, "two")) is None
-    assert stabilizer.hypothesis(hypothesis(5, "two")) is None
+    stabilizer.hypothesis(hypothesis(5, "red"))
+    assert stabilizer.hypothesis(hypothesis(4, "green")) is None
+    assert stabilizer.hypothesis(hypothesis(5, "green")) is None
 
 
 def test_a_hypothesis_that_changes_nothing_visible_says_so() -> None:
     stabilizer = make()
-    feed(stabilizer, "one", "one", "one")
-    update = stabilizer.hypothesis(hypothesis(3, "one", decoded_until=77))
+    feed(stabilizer, "red", "red", "red")
+    update = stabilizer.hypothesis(hypothesis(3, "red", decoded_until=77))
     assert update is not None
     assert (update.changed, update.words, update.from_word, update.decoded_until) == (False, (), 1, 77)
 
 
 def test_a_shorter_hypothesis_takes_tentative_words_back_only() -> None:
     stabilizer = make()
-    feed(stabilizer, "one two", "one two", "one two three four")
-    update = stabilizer.hypothesis(hypothesis(3, "one"))
+    feed(stabilizer, "red green", "red green", "red green blue grey")
+    update = stabilizer.hypothesis(hypothesis(3, "red"))
     assert update is not None
     assert (update.changed, update.from_word, update.words) == (True, 2, ())
-    assert update.text == "one two"
+    assert update.text == "red green"
 
 
 def test_a_final_keeps_the_ids_of_words_that_stayed_and_counts_stable_words_that_did_not() -> None:
@@ -219,15 +324,15 @@ def test_case_and_punctuation_are_no_corrections_but_exact_ones() -> None:
 
 def test_nothing_is_taken_after_the_final() -> None:
     stabilizer = make()
-    assert stabilizer.hypothesis(hypothesis(0, "one", final=True)) is not None
+    assert stabilizer.hypothesis(hypothesis(0, "red", final=True)) is not None
     assert stabilizer.closed
-    assert stabilizer.hypothesis(hypothesis(1, "two")) is None
-    assert stabilizer.hypothesis(hypothesis(2, "two", final=True)) is None
+    assert stabilizer.hypothesis(hypothesis(1, "green")) is None
+    assert stabilizer.hypothesis(hypothesis(2, "green", final=True)) is None
 
 
 def test_an_empty_final_takes_everything_back() -> None:
     stabilizer = make()
-    feed(stabilizer, "one two", "one two")
+    feed(stabilizer, "red green", "red green")
     final = stabilizer.hypothesis(hypothesis(2, "", final=True))
     assert final is not None
     assert (final.from_word, final.words, final.text, final.corrected) == (0, (), "", 2)
@@ -246,10 +351,10 @@ def test_append_only_sends_stable_words_only_and_its_final_keeps_them() -> None:
 
 def test_with_interims_off_only_the_final_is_sent() -> None:
     stabilizer = make("off")
-    assert stabilizer.hypothesis(hypothesis(0, "one")) is None
-    final = stabilizer.hypothesis(hypothesis(1, "one two", final=True))
+    assert stabilizer.hypothesis(hypothesis(0, "red")) is None
+    final = stabilizer.hypothesis(hypothesis(1, "red green", final=True))
     assert final is not None
-    assert states(final) == "one:f two:f"
+    assert states(final) == "red:f green:f"
 
 
 def test_a_stable_word_that_grows_is_followed_by_a_glued_word() -> None:
@@ -280,7 +385,7 @@ def test_punctuation_that_grows_on_a_sent_word_is_glued_to_it_where_finals_are_b
 
 def test_words_without_tokens_are_aligned_by_their_text() -> None:
     stabilizer = make()
-    for revision, text in enumerate(["one two", "one two", "One two three"]):
+    for revision, text in enumerate(["red green", "red green", "Red green blue"]):
         plain = hypothesis(revision, text)
         bare = tuple(
             HypothesisWord(text=w.text, start_sample=w.start_sample, end_sample=w.end_sample, confidence=1.0, tokens=())
@@ -290,4 +395,4 @@ def test_words_without_tokens_are_aligned_by_their_text() -> None:
             Hypothesis(stream="s", utterance=7, revision=revision, final=False, decoded_until=10**6, words=bare)
         )
     assert update is not None
-    assert update.text == "one two three"
+    assert update.text == "red green blue"

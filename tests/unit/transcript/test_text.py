@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.transcript.text import changed_words, common_words, fold
+from inference.pool.fake import ALPHABET
+from streaming.transcript.text import changed_words, common_words, fold, is_code
 
 
 def test_words_that_say_the_same_fold_alike() -> None:
@@ -23,6 +25,45 @@ def test_vowel_signs_survive_folding() -> None:
 def test_dropped_and_changed_words_count_and_inserted_ones_do_not() -> None:
     assert changed_words(["a", "b", "c"], ["x", "a", "c", "y"]) == 1
     assert changed_words(["a", "", "b"], ["a", "b"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        (["voice", "over", "ip"], ["voiceover", "ip"], 0),
+        (["a", "hotdog", "please"], ["a", "hot", "dog", "please"], 0),
+        (["any", "one", "can"], ["anyone", "can", "do"], 0),
+        (["be", "fore", "noon", "to", "day"], ["before", "noon", "today"], 0),
+        (["hot", "dog"], ["hotdogs"], 2),
+        (["over", "voice"], ["voiceover"], 2),
+        (["hot", "dog", "x"], ["hotdog", "y"], 3),
+        (["hot", "x", "dog"], ["hotdog"], 3),
+        (["hotdog"], [], 1),
+    ],
+)
+def test_words_of_which_only_the_spaces_moved_have_not_changed(old: list[str], new: list[str], changed: int) -> None:
+    """Only where all that lies between two words that stayed is the same, letter for letter."""
+    assert changed_words(old, new) == changed
+
+
+NUMBERS = ["49", "$5.99", "7:30", "3rd", "B2B", "seven", "Seven,", "oh", "double", "hundred", "NINETEEN"]
+SPELLINGS = ["b", "B.", "x", "é", "G-I-B", "MNZ", "I.B.M.", "ÄÖ", "U.S."]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *SPELLINGS])
+def test_numbers_and_spellings_are_code(text: str) -> None:
+    assert is_code(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["I", "a", "A", "a,", "I'm", "cat", "Cat", "someone", "sevenths", "iPhone", "PhD", "don't", "—", "", "$"]
+)
+def test_ordinary_words_and_punctuation_are_not_code(text: str) -> None:
+    assert not is_code(text)
+
+
+def test_the_words_that_tests_speak_are_ordinary() -> None:
+    assert [text for text in ALPHABET if is_code(text)] == []
 
 
 letters = st.lists(st.sampled_from("abc"), max_size=8)

@@ -100,7 +100,7 @@ async def test_a_final_reaches_its_listener(dispatcher: Dispatcher) -> None:
     session.speak(0)
     session.ask(0)
     await dispatcher.drain()
-    assert session.finals() == ["zero one two three four"]
+    assert session.finals() == ["alpha bravo charlie delta echo"]
     assert session.rebuilt == []
 
 
@@ -137,8 +137,8 @@ async def test_the_prefix_is_asked_for_when_the_job_starts_not_when_it_is_submit
     engine.release_steps()
     await dispatcher.drain()
     first, second = session.hypotheses
-    assert [word.text for word in first.words] == ["zero", "one", "two-"]
-    assert [word.text for word in second.words] == ["zero", "one", "two-", "three", "four"]
+    assert [word.text for word in first.words] == ["alpha", "bravo", "charlie-"]
+    assert [word.text for word in second.words] == ["alpha", "bravo", "charlie-", "delta", "echo"]
 
 
 async def test_a_worker_lost_during_a_step_gives_the_same_finals(engine: FakeEngine, dispatcher: Dispatcher) -> None:
@@ -151,7 +151,7 @@ async def test_a_worker_lost_during_a_step_gives_the_same_finals(engine: FakeEng
     engine.lose_worker()
     engine.release_steps()
     await dispatcher.drain()
-    assert [session.finals() for session in sessions] == [["zero one two three four"]] * 2
+    assert [session.finals() for session in sessions] == [["alpha bravo charlie delta echo"]] * 2
     assert [session.rebuilt for session in sessions] == [[0], [0]]
     assert [session.errors for session in sessions] == [[], []]
 
@@ -181,7 +181,7 @@ async def test_audio_appended_around_a_restart_is_complete_again(engine: FakeEng
     session.ask(0)
     await dispatcher.drain()
     assert engine.held("a", 0) == (0, UTTERANCE_SAMPLES)
-    assert session.finals() == ["zero one two three four"]
+    assert session.finals() == ["alpha bravo charlie delta echo"]
 
 
 async def test_jobs_wait_while_no_worker_is_up(engine: FakeEngine, dispatcher: Dispatcher) -> None:
@@ -191,7 +191,7 @@ async def test_jobs_wait_while_no_worker_is_up(engine: FakeEngine, dispatcher: D
     session.ask(0)
     engine.restart_worker()
     await dispatcher.drain()
-    assert session.finals() == ["zero one two three four"]
+    assert session.finals() == ["alpha bravo charlie delta echo"]
 
 
 async def test_a_job_that_keeps_failing_is_given_up_after_three_tries(
@@ -213,7 +213,7 @@ async def test_two_failures_then_success_is_a_success(engine: FakeEngine, dispat
     engine.fail_jobs("a", "missing_audio", "out_of_memory")
     session.ask(0)
     await dispatcher.drain()
-    assert session.finals() == ["zero one two three four"]
+    assert session.finals() == ["alpha bravo charlie delta echo"]
     assert session.rebuilt == [0, 0]
     assert session.errors == []
 
@@ -225,7 +225,7 @@ async def test_one_streams_error_leaves_its_batch_alone(engine: FakeEngine, disp
         session.speak(0)
         session.ask(0)
     await dispatcher.drain()
-    assert good.finals() == ["zero one two three four"]
+    assert good.finals() == ["alpha bravo charlie delta echo"]
     assert [error.code for _, error in bad.errors] == ["bad_job"]
     assert len(engine.batches) == 1
 
@@ -241,7 +241,7 @@ async def test_a_listener_that_raises_loses_its_own_stream_only(dispatcher: Disp
         session.speak(0)
         session.ask(0)
     await dispatcher.drain()
-    assert good.finals() == ["zero one two three four"]
+    assert good.finals() == ["alpha bravo charlie delta echo"]
     assert bad.failures == ["internal error"]
     with pytest.raises(StreamClosedError):
         bad.ask(1)
@@ -301,7 +301,7 @@ async def test_audio_beyond_the_outbound_limit_is_sent_when_its_job_runs(engine:
     engine.outbound_bytes = 0
     session.ask(0)
     await dispatcher.drain()
-    assert session.finals() == ["zero one two three four"]
+    assert session.finals() == ["alpha bravo charlie delta echo"]
     assert len(engine.batches) == 1
     await dispatcher.stop()
 
