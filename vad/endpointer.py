@@ -10,6 +10,9 @@ from typing import Literal
 
 from vad.settings import FRAME_SAMPLES, EndpointSettings, ms_to_samples
 
+LONG_UTTERANCE_RULES = ((0.6, 0.5), (0.75, 0.32), (0.85, 0.2))
+"""From this share of the longest utterance on, this share of the usual trailing silence ends it."""
+
 FiredRule = Literal["silence", "max_length", "no_speech"]
 
 
@@ -23,11 +26,20 @@ class EndpointRule:
 
 
 def rules_for(settings: EndpointSettings) -> tuple[EndpointRule, ...]:
-    """The rules in the order in which they are asked."""
+    """The rules in the order in which they are asked.
+
+    An utterance that grows long ends at ever shorter pauses, so that the split in the middle of speech is rare: that
+    one takes back words that were shown.
+    """
     # A rule is asked once a frame: the longest utterance must end before the next frame could make it too long.
     longest = ms_to_samples(settings.max_utterance_ms) - FRAME_SAMPLES + 1
+    silence = ms_to_samples(settings.min_silence_ms)
     rules: tuple[EndpointRule, ...] = (
-        EndpointRule("silence", True, ms_to_samples(settings.min_silence_ms), 0),
+        EndpointRule("silence", True, silence, 0),
+        *(
+            EndpointRule("max_length", True, int(silence * pause), int(longest * length))
+            for length, pause in LONG_UTTERANCE_RULES
+        ),
         EndpointRule("max_length", True, 0, longest),
     )
     if settings.no_speech_ms:

@@ -28,6 +28,8 @@ EndRule = Literal["silence", "max_length", "finalize", "stop", "gap"]
 
 SMOOTHING_FRAMES: Final = 5
 """A quiet point is judged by this many frames around it: 160 ms."""
+SPLIT_REACH_SAMPLES: Final = 3 * SAMPLE_RATE
+"""How far back from its longest a segment may be split: words after the split move to the next utterance."""
 DB_PER_PROBABILITY: Final = 40.0
 """How much quieter a point must be to weigh as much as one full probability of speech."""
 _REMEMBERED_FRAMES: Final = 32 * SAMPLE_RATE // FRAME_SAMPLES  # 1000: longer than any segment
@@ -78,8 +80,9 @@ class Segmenter:
                 (pre-roll before onset)           |    end_sample (pad after offset)
                                                   offset_sample
 
-    A segment never begins before the end of the one before, nor is it longer than `max_utterance_ms`: one that would
-    be is split at the quietest point of its last third, and the next begins right there.
+    A segment never begins before the end of the one before, nor is it longer than `max_utterance_ms`: one that grows
+    long ends at ever shorter pauses (rule "max_length"); one without any is split at the quietest point of its last
+    three seconds, and the next begins right there.
 
     What comes out depends on the samples and on the positions at which `finish` and `reconfigure` are called, never
     on how the samples are cut. Order of calls: `feed` and, at any time, `finish`, `reconfigure`.
@@ -177,7 +180,8 @@ class Segmenter:
         if rule == "silence":
             return [self._end(segment, self._offset(segment), at, "silence")]
         if rule == "max_length":
-            return self._split(segment, at)
+            paused = not self._hysteresis.speaking and self._offset(segment) <= segment.start_sample + self._longest
+            return [self._end(segment, self._offset(segment), at, rule)] if paused else self._split(segment, at)
         return []
 
     def _split(self, segment: SegmentStarted, at: int) -> list[SegmentEvent]:
@@ -191,11 +195,11 @@ class Segmenter:
         return [ended, started, *self._look_for_end(started, at)]
 
     def _quietest(self, segment: SegmentStarted, at: int) -> int:
-        """The multiple of 320 in the last third of the longest segment where it is quietest, the latest of equals."""
+        """The multiple of 320 near the end of the longest segment where it is quietest, the latest of equals."""
         behind = SMOOTHING_FRAMES // 2
         first_frame = at - len(self._loudness) * FRAME_SAMPLES
         centre = first_frame + behind * FRAME_SAMPLES + FRAME_SAMPLES // 2  # of the first smoothed value
-        low = segment.start_sample + self._longest * 2 // 3
+        low = segment.start_sample + max(self._longest * 2 // 3, self._longest - SPLIT_REACH_SAMPLES)
         high = segment.start_sample + self._longest
         begin = max(0, -(-(low - centre) // FRAME_SAMPLES))
         stop = (high - centre) // FRAME_SAMPLES + 1
