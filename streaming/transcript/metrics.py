@@ -6,8 +6,8 @@ All counts are of words as shown, one utterance at a time:
   version that the newer one changed or dropped, beyond case and punctuation: those without a counterpart in a longest
   common subsequence, but for places where only the spaces moved. A word that changes twice counts twice. Divided by
   the words of the finals this is UPWR, the unstable partial word ratio of Shangguan et al. 2020, "Analyzing the
-  Quality and Stability of a Streaming End-to-End On-Device Speech Recognizer", arXiv 2006.01416, which knows no such
-  exception. The *exact* one beside it counts case and punctuation as well.
+  Quality and Stability of a Streaming End-to-End On-Device Speech Recognizer", arXiv 2006.01416; the exception for
+  spaces is ours. The *exact* one beside it counts case and punctuation as well.
 - *erased words*: for each two successive versions, all words of the older one from the first one on whose text is
   not, exactly, at the same index in the newer one: what a reader sees redrawn. Divided by the words of the finals:
   flicker per word, the normalised erasure of Arivazhagan et al. 2019, "Re-Translation Strategies for Long Form,

@@ -65,7 +65,7 @@ async def test_a_whole_session(codec: str) -> None:
         assert [message.state for message in client.got(Speech)] == ["started", "ended"] * 2
         assert [message.text for message in client.finals] == [
             "bravo charlie delta echo foxtrot",
-            "alpha bravo charlie delta",
+            "kilo lima mike november",
         ]
         assert client.got(Ack)[-1].sample == len(SENTENCES)
         summary = client.received[-1]
