@@ -109,6 +109,7 @@ class Channel:
             shared.interim,
             shared.take_word_id,
             agreement=settings.agreement,
+            patient_agreement=settings.patient_agreement,
             hold_back_samples=settings.hold_back_samples,
             min_confidence=settings.min_confidence,
             not_before_sample=event.start_sample,

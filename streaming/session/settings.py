@@ -32,9 +32,12 @@ class SessionSettings:
     hold_back_samples: int = 0
     """A word that ends nearer than this to the newest decoded sample is not stable yet."""
     min_confidence: float = 0.65
-    """A word with less is stable only after hypotheses have agreed on it for twice as long."""
+    """A word with less is stable only once `patient_agreement` hypotheses agree on it."""
+    patient_agreement: int = 6
 
     def __post_init__(self) -> None:
+        if self.patient_agreement < self.agreement:
+            raise ValueError("patient_agreement must be at least agreement")
         if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:
             raise ValueError("low_water_samples must be at least 30 s and below high_water_samples")
         if not 0 < self.slow_interims_after_s < self.finals_only_after_s:

@@ -37,7 +37,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """The whole utterance as the reader has it now."""
     decoded_until: int
     corrected: int = 0
-    """With finals: stable words whose text, beyond case and punctuation, the final changed or dropped."""
+    """With finals: stable words whose text, beyond case, punctuation and spaces, the final changed or dropped."""
     corrected_exact: int = 0
     """With finals: stable words whose text the final changed in any way, or dropped."""
 
@@ -58,7 +58,7 @@ class Stabilizer:
         next_word_id: Callable[[], int],
         agreement: int = 2,
         *,
-        patient_agreement: int = 4,
+        patient_agreement: int = 6,
         hold_back_samples: int = 0,
         tentative_hold_back_samples: int = 8_000,
         sure_confidence: float = 0.9,
