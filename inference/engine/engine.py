@@ -8,70 +8,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from inference.engine.device import DeviceError, choose_device, choose_dtype, choose_threads
 from inference.engine.settings import EngineSettings
+from inference.engine.tasks import Stream, Task, Utterance
+from inference.engine.writer import HypothesisWriter
 from inference.pool.interface import (
     SAMPLE_RATE,
     EngineInfo,
     EngineStartError,
     ErrorCode,
     Hypothesis,
-    HypothesisWord,
     Job,
     JobError,
-    Sound,
     StepResult,
     StepStats,
     StreamSpec,
 )
-from inference.whisper.alignment import token_starts
-from inference.whisper.decoder import Decoded, DecodeRequest, WhisperDecoder
+from inference.whisper.decoder import WhisperDecoder
+from inference.whisper.decoding import Decoded, DecodeRequest
 from inference.whisper.encoder import WhisperIncrementalEncoder
 from inference.whisper.features import FRAME
 from inference.whisper.model import build_model
-from inference.whisper.state import UtteranceState
-from inference.whisper.text import WordSplitter, take_out_annotations
+from inference.whisper.text import WordSplitter
 from inference.whisper.weights import WeightsError, WhisperWeights, load_weights
 
 _BYTES_PER_SAMPLE = 2
 _LONGEST_PROMPT = 4  # start, language, task, no timestamps
-
-
-@dataclass(slots=True)
-class _Utterance:
-    """A cache: all of it can be made again from the PCM."""
-
-    audio: UtteranceState
-    language: str | None = None
-    draft: tuple[int, ...] = ()
-    """The last interim's tokens, and the one that its frontier held back."""
-    logprobs: tuple[float, ...] = ()
-    starts: tuple[int, ...] = ()
-    """Frame at which each token of the draft begins, and where the last one ends."""
-
-
-@dataclass(slots=True)
-class _Stream:
-    spec: StreamSpec
-    utterances: dict[int, _Utterance] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Task:
-    """A job on its way through a step."""
-
-    job: Job
-    utterance: _Utterance
-    spec: StreamSpec
-    audio: UtteranceState
-    prompt: tuple[int, ...] = ()
-    language: str | None = None
-    decoded: Decoded | None = None
-    fallback: bool = False
 
 
 class JobRefused(Exception):
@@ -109,6 +74,7 @@ class WhisperEngine:
         self.model = build_model(weights, where, dtype or choose_dtype(where))
         self.vocabulary = weights.vocabulary
         self.splitter = WordSplitter(weights.tokenizer, weights.vocabulary.end_of_text)
+        self.writer = HypothesisWriter(self.splitter, self.settings.guard)
         self.encoder = WhisperIncrementalEncoder(self.model, self.settings.encoder)
         self.decoder = WhisperDecoder(
             self.model, weights.vocabulary, self.encoder.tail, weights.alignment_heads, self.settings.budget
@@ -120,13 +86,13 @@ class WhisperEngine:
             max_batch=self.settings.max_batch,
             languages=tuple(weights.vocabulary.languages) or ("en",),
         )
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self._frames_final = 0
         self._warm_up()
 
     def open(self, stream: str, spec: StreamSpec) -> None:
         held = self._streams.get(stream)
-        self._streams[stream] = _Stream(spec, held.utterances if held else {})
+        self._streams[stream] = Stream(spec, held.utterances if held else {})
 
     def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
         held = self._streams.get(stream)
@@ -136,7 +102,7 @@ class WhisperEngine:
         if kept is None:
             if first_sample % FRAME:
                 return  # its jobs are answered with `missing_audio`
-            kept = held.utterances[utterance] = _Utterance(self.encoder.new_state(first_sample))
+            kept = held.utterances[utterance] = Utterance(self.encoder.new_state(first_sample))
         known = kept.audio.end_sample - first_sample
         if 0 <= known < len(pcm) // _BYTES_PER_SAMPLE:
             kept.audio.append(pcm[known * _BYTES_PER_SAMPLE : len(pcm) & ~1])
@@ -190,12 +156,12 @@ class WhisperEngine:
         self._encode(tasks)
         self._choose_prompts(tasks)
         self._decode(tasks)
-        hypotheses.extend(self._hypothesis(task) for task in tasks)
+        hypotheses.extend(self.writer.hypothesis(task) for task in tasks)
         for task in tasks:
             if task.job.kind == "final":
                 self.discard(task.job.stream, task.job.utterance)
 
-    def _admit(self, job: Job) -> _Task:
+    def _admit(self, job: Job) -> Task:
         """Raises JobRefused."""
         stream = self._streams.get(job.stream)
         utterance = stream.utterances.get(job.utterance) if stream else None
@@ -214,22 +180,22 @@ class WhisperEngine:
         room = self.model.config.text_positions - _LONGEST_PROMPT - 1
         if len(job.prefix) > room:
             raise JobRefused("bad_job", f"the prefix has {len(job.prefix)} tokens, {room} are allowed")
-        return _Task(job, utterance, stream.spec, audio)
+        return Task(job, utterance, stream.spec, audio)
 
-    def _encode(self, tasks: Sequence[_Task]) -> None:
+    def _encode(self, tasks: Sequence[Task]) -> None:
         """Interims from the incremental states, finals from one bidirectional pass over their utterance."""
         self.encoder.advance((t.audio, t.job.until_sample) for t in tasks if t.job.kind == "interim")
         finals = [task for task in tasks if task.job.kind == "final"]
         self._encode_whole(finals, full_window=False)
 
-    def _encode_whole(self, tasks: Sequence[_Task], full_window: bool) -> None:
+    def _encode_whole(self, tasks: Sequence[Task], full_window: bool) -> None:
         before = self.encoder.frames_computed
         wholes = self.encoder.encode_many([(t.utterance.audio, t.job.until_sample) for t in tasks], full_window)
         for task, whole in zip(tasks, wholes, strict=True):
             task.audio = whole
         self._frames_final += self.encoder.frames_computed - before
 
-    def _choose_prompts(self, tasks: Sequence[_Task]) -> None:
+    def _choose_prompts(self, tasks: Sequence[Task]) -> None:
         """`<|startoftranscript|>`, then language and task where the model knows any, then `<|notimestamps|>`."""
         vocabulary = self.vocabulary
         if not vocabulary.languages:
@@ -252,13 +218,13 @@ class WhisperEngine:
             prompt = (vocabulary.start_of_transcript, vocabulary.languages[task.language], what)
             task.prompt = (*(token for token in prompt if token is not None), vocabulary.no_timestamps)
 
-    def _decode(self, tasks: Sequence[_Task]) -> None:
+    def _decode(self, tasks: Sequence[Task]) -> None:
         requests = [self._request(task) for task in tasks]
         for task, decoded in zip(tasks, self.decoder.decode(requests), strict=True):
             task.decoded = decoded
         self._decode_again([task for task in tasks if task.job.kind == "final" and self._trips(task, task.decoded)])
 
-    def _request(self, task: _Task, temperature: float = 0.0) -> DecodeRequest:
+    def _request(self, task: Task, temperature: float = 0.0) -> DecodeRequest:
         job, utterance = task.job, task.utterance
         bound = len(job.prefix)
         known = utterance.draft[:bound] == job.prefix and not task.fallback
@@ -274,7 +240,7 @@ class WhisperEngine:
             frontier=self.settings.frontier if job.kind == "interim" else None,
         )
 
-    def _decode_again(self, tasks: Sequence[_Task]) -> None:
+    def _decode_again(self, tasks: Sequence[Task]) -> None:
         """Finals that tripped a guard: over the full window, hotter until one passes; if none does, the likeliest."""
         if not tasks:
             return
@@ -292,70 +258,13 @@ class WhisperEngine:
             if not left:
                 break
 
-    def _trips(self, task: _Task, decoded: Decoded | None) -> bool:
+    def _trips(self, task: Task, decoded: Decoded | None) -> bool:
         assert decoded is not None
         guard = self.settings.guard
         if guard.is_silence(decoded.no_speech, decoded.mean_logprob):
             return False
         text = self.splitter.text(decoded.tokens)
         return guard.trips(text, decoded.mean_logprob, decoded.looped, decoded.ended)
-
-    def _hypothesis(self, task: _Task) -> Hypothesis:
-        job, decoded = task.job, task.decoded
-        assert decoded is not None
-        final = job.kind == "final"
-        if final and self.settings.guard.is_silence(decoded.no_speech, decoded.mean_logprob) and not job.prefix:
-            decoded.tokens, decoded.logprobs = [], []
-        starts = self._token_starts(task, decoded)
-        if not final:
-            utterance = task.utterance
-            held = () if decoded.held is None else (decoded.held,)
-            utterance.draft, utterance.logprobs = (*decoded.tokens, *held), tuple(decoded.logprobs)
-            utterance.starts = starts
-
-        def at(index: int) -> int:
-            return min(job.start_sample + starts[index] * FRAME, job.until_sample)
-
-        words, remarks = take_out_annotations(self.splitter.words(decoded.tokens, task.language))
-        return Hypothesis(
-            stream=job.stream,
-            utterance=job.utterance,
-            revision=job.revision,
-            final=final,
-            decoded_until=job.until_sample,
-            words=tuple(
-                HypothesisWord(
-                    text=word.text,
-                    start_sample=at(word.first),
-                    # An interim's word lasts until the next one: what follows it may change its punctuation.
-                    end_sample=at(word.first + (self.splitter.spoken(word.tokens) if final else len(word.tokens))),
-                    confidence=_confidence(decoded.logprobs[word.first : word.first + len(word.tokens)]),
-                    tokens=word.tokens,
-                    glued=word.glued,
-                )
-                for word in words
-            ),
-            sounds=tuple(Sound(r.label, at(r.first), at(r.first + r.count)) for r in remarks),
-            language=task.language,
-            fallback=task.fallback,
-        )
-
-    def _token_starts(self, task: _Task, decoded: Decoded) -> tuple[int, ...]:
-        """First frame of each token and the end of the last; of bound tokens known from before, as before."""
-        count, bound = len(decoded.tokens), len(task.job.prefix)
-        if count == 0:
-            return (0,)
-        frames = task.audio.head_frames
-        spoken = -(-(task.job.until_sample - task.job.start_sample) // FRAME)
-        utterance = task.utterance
-        known = 0
-        if task.job.kind == "interim" and bound and utterance.draft[:bound] == task.job.prefix:
-            known = min(bound, len(utterance.starts) - 1)
-        first_frame = min(utterance.starts[known], frames - 1) if known else 0
-        fresh = token_starts(decoded.attention, known, first_frame)
-        starts = [*utterance.starts[:known], *(int(frame) for frame in fresh)]
-        starts += [frames] * (count + 1 - len(starts))  # a decode that was cut has no row for its end
-        return tuple(min(frame, spoken) for frame in starts)
 
     def _warm_up(self) -> None:
         """One interim and one final of a second of silence: the first client does not wait for lazy set-up."""
@@ -369,14 +278,6 @@ class WhisperEngine:
 def _likelier(a: Decoded, b: Decoded) -> bool:
     """Whether `a` is the better of two that tripped the guard: no loop before a loop, then by likelihood."""
     return (not a.looped, a.mean_logprob) > (not b.looped, b.mean_logprob)
-
-
-def _confidence(logprobs: Sequence[float]) -> float:
-    """Mean probability of a word's tokens."""
-    if not logprobs:
-        return 0.0
-    mean: float = torch.tensor(logprobs, dtype=torch.float64).exp().mean().item()
-    return round(mean, 4)
 
 
 def _error(job: Job, code: ErrorCode, message: str) -> JobError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inference.whisper.decoder import FrontierRule
+from inference.whisper.decoding import FrontierRule
 from inference.whisper.encoder import EncoderSettings
 from inference.whisper.guards import FinalGuard, TokenBudget
 

@@ -11,77 +11,18 @@ Rows of several streams share each linear layer without padding; attention is do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from inference.whisper.alignment import median_filter
+from inference.whisper.decoding import Decoded, DecodeRequest, Decoding
 from inference.whisper.guards import TokenBudget, loop_start
 from inference.whisper.model import WhisperModel
 from inference.whisper.state import SilenceTail, UtteranceState, attend, context
 from inference.whisper.weights import Vocabulary
-
-_RETRY_TOKENS = 8  # draft tokens tried at once after a refused one
-_RETRY_REACH = 4  # how far ahead in the draft a token is looked for
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierRule:
-    """When an interim has said all that its audio tells, read off the cross-attention of the alignment heads.
-
-    Speech that is cut in the middle makes Whisper go on without audio, or repeat itself. A token whose attention
-    lies on the last frames is not wholly heard yet; one whose attention falls far back repeats what was said
-    (AlignAtt: Papi et al., 2023, arXiv 2305.11408; SimulStreaming's use of it with Whisper: Macháček & Polák, 2025).
-    """
-
-    edge_frames: int = 4
-    """A token that attends to the last so many frames waits for the next interim."""
-    rewind_frames: int = 50
-    """So does one that attends this much before the furthest token."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeRequest:
-    """One stream's decode.
-
-    `prompt` holds the special tokens, `prefix` the text tokens that are bound, `draft` those that are only likely.
-    `prefix_logprobs`, where they are known from before, spare the projection of the prefix.
-    """
-
-    audio: UtteranceState
-    prompt: tuple[int, ...]
-    prefix: tuple[int, ...] = ()
-    draft: tuple[int, ...] = ()
-    prefix_logprobs: tuple[float, ...] | None = None
-    temperature: float = 0.0
-    seed: int = 0
-    want_no_speech: bool = False
-    frontier: FrontierRule | None = None
-    """Where decoding stops before the end of text; None for finals, whose audio is whole."""
-
-
-@dataclass(slots=True)
-class Decoded:
-    """What came out: text tokens with the prefix and without the end of text, and one log probability for each."""
-
-    tokens: list[int]
-    logprobs: list[float]
-    ended: bool
-    """The model said the end of the text itself."""
-    looped: bool
-    end_logprob: float = 0.0
-    no_speech: float = 0.0
-    """Probability of no speech at the first position, where it was wanted."""
-    held: int | None = None
-    """The token that the frontier rule did not let pass: where the next interim's draft goes on."""
-    attention: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0))
-    """Of the alignment heads on the utterance's frames, (heads, rows, frames); row i is the one that chose token i."""
-
-    @property
-    def mean_logprob(self) -> float:
-        return (sum(self.logprobs) + self.end_logprob) / (len(self.logprobs) + 1)
 
 
 @dataclass(slots=True)
@@ -92,75 +33,6 @@ class DecoderCounters:
     """Forward passes, once per batch."""
     rows: int = 0
     projected: int = 0
-
-
-class _Sequence:
-    """One stream's decode while it runs: tokens, self-attention cache, queries for the alignment."""
-
-    def __init__(self, request: DecodeRequest, model: WhisperModel, budget: int) -> None:
-        self.request = request
-        self.bound = len(request.prompt) + len(request.prefix)
-        self.tokens = [*request.prompt, *request.prefix]
-        self.logprobs = list(request.prefix_logprobs or ())
-        # At least one token is asked for after the prefix: its pass tells when the prefix was said.
-        self.limit = min(model.config.text_positions, len(request.prompt) + max(budget, len(request.prefix) + 1))
-        self.ended = False
-        self.looped = False
-        self.end_logprob = 0.0
-        self.no_speech = 0.0
-        config = model.config
-        capacity = min(self.limit, self.bound + len(request.draft) + 32)
-        self.cache = torch.empty(
-            config.decoder_layers, 2, config.heads, capacity, model.head_size, device=model.device, dtype=model.dtype
-        )
-        self.cached = 0
-        self.stopped = False
-        self.held: int | None = None
-        self.furthest = 0
-        self.attention: list[Tensor] = []
-        self.draft = list(request.draft)
-        self.cursor = 0
-        self.generator = torch.Generator().manual_seed(request.seed) if request.temperature > 0 else None
-
-    @property
-    def done(self) -> bool:
-        return self.ended or self.looped or self.stopped or len(self.tokens) >= self.limit
-
-    def proposal(self) -> list[int]:
-        """Draft tokens worth a try now: all of them at first, a few once the draft has been wrong."""
-        length = len(self.draft) if len(self.tokens) == self.bound else _RETRY_TOKENS
-        return self.draft[self.cursor : self.cursor + min(length, self.limit - len(self.tokens))]
-
-    def follow(self, token: int) -> None:
-        """Moves the draft's cursor past a token just taken; where it differs, to where it most likely goes on."""
-        if self.cursor >= len(self.draft):
-            return
-        near = self.draft[self.cursor : self.cursor + _RETRY_REACH]
-        self.cursor += near.index(token) + 1 if token in near else 1
-
-    def reserve(self, rows: int) -> None:
-        needed = self.cached + rows
-        have = self.cache.shape[3]
-        if needed > have:
-            grown = self.cache.new_empty((*self.cache.shape[:3], max(needed, 2 * have), self.cache.shape[4]))
-            grown[:, :, :, : self.cached] = self.cache[:, :, :, : self.cached]
-            self.cache = grown
-
-    def forget(self, keep: int) -> None:
-        """Drops the rows of draft tokens that were refused."""
-        self.attention = [torch.cat(self.attention, dim=1)[:, :keep]]
-        self.cached = keep
-
-    def passes(self, frame: int) -> bool:
-        """Whether a token that attends to this frame is told by the audio."""
-        rule = self.request.frontier
-        if rule is None:
-            return True
-        edge = self.request.audio.head_frames - rule.edge_frames
-        if frame >= edge or frame < self.furthest - rule.rewind_frames:
-            return False
-        self.furthest = max(self.furthest, frame)
-        return True
 
 
 class WhisperDecoder:
@@ -195,7 +67,7 @@ class WhisperDecoder:
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
         """Decodes all requests in one batch, each to its end of text, its token budget or a repetition loop."""
         sequences = [
-            _Sequence(request, self.model, self.budget.tokens(request.audio.head_frames)) for request in requests
+            Decoding(request, self.model, self.budget.tokens(request.audio.head_frames)) for request in requests
         ]
         while active := [sequence for sequence in sequences if not sequence.done]:
             self._step(active)
@@ -205,11 +77,11 @@ class WhisperDecoder:
     def first_token_scores(self, audios: Sequence[UtteranceState], tokens: Sequence[int]) -> Tensor:
         """Log probabilities of `tokens` right after the start of the transcript, (streams, len(tokens))."""
         start = self.vocabulary.start_of_transcript
-        sequences = [_Sequence(DecodeRequest(audio, (start,)), self.model, 1) for audio in audios]
+        sequences = [Decoding(DecodeRequest(audio, (start,)), self.model, 1) for audio in audios]
         rows = self._forward(sequences, [[start]] * len(sequences))
         return self.model.logits(rows)[:, list(tokens)].log_softmax(dim=-1)
 
-    def _step(self, sequences: Sequence[_Sequence]) -> None:
+    def _step(self, sequences: Sequence[Decoding]) -> None:
         """One pass over what each stream has not run yet and its draft; keeps what greedy decoding would have said."""
         proposals = [sequence.proposal() for sequence in sequences]
         inputs = [
@@ -223,7 +95,7 @@ class WhisperDecoder:
         for sequence, proposal, row in zip(sequences, proposals, scores, strict=True):
             self._accept(sequence, proposal, row, _attended(sequence, len(row)))
 
-    def _rows_that_count(self, sequence: _Sequence, start: int, hidden: Tensor) -> Tensor:
+    def _rows_that_count(self, sequence: Decoding, start: int, hidden: Tensor) -> Tensor:
         """Of the rows just run, those whose choice is still open; in the first pass the prefix is looked after too."""
         request = sequence.request
         prompt = len(request.prompt)
@@ -237,7 +109,7 @@ class WhisperDecoder:
                 sequence.logprobs = past.gather(1, picked)[:, 0].tolist()
         return hidden[len(sequence.tokens) - 1 - start :]
 
-    def _accept(self, sequence: _Sequence, proposal: Sequence[int], scores: Tensor, attended: Sequence[int]) -> None:
+    def _accept(self, sequence: Decoding, proposal: Sequence[int], scores: Tensor, attended: Sequence[int]) -> None:
         """Takes proposed tokens while they are the model's own choice; the first other choice replaces the rest."""
         for index, row in enumerate(scores):
             self._take(sequence, row, attended[index])
@@ -250,7 +122,7 @@ class WhisperDecoder:
         whole = sequence.ended or sequence.stopped
         sequence.forget(min(sequence.cached, len(sequence.tokens) - (0 if whole else 1)))
 
-    def _take(self, sequence: _Sequence, scores: Tensor, frame: int) -> None:
+    def _take(self, sequence: Decoding, scores: Tensor, frame: int) -> None:
         """Appends the most likely token, or a sampled one at a temperature; notes the end, loops and the frontier."""
         if len(sequence.tokens) == len(sequence.request.prompt):
             scores[self._suppress_first] = -torch.inf
@@ -278,7 +150,7 @@ class WhisperDecoder:
         scores[:, self._suppress] = -torch.inf
         return scores
 
-    def _forward(self, sequences: Sequence[_Sequence], inputs: Sequence[Sequence[int]]) -> Tensor:
+    def _forward(self, sequences: Sequence[Decoding], inputs: Sequence[Sequence[int]]) -> Tensor:
         """Runs new tokens of each stream through all layers; returns their rows (sum of lengths, d_model)."""
         lengths = [len(tokens) for tokens in inputs]
         self.counters.calls += len(sequences)
@@ -308,7 +180,7 @@ class WhisperDecoder:
             sequence.cached += length
         return x
 
-    def _self_attend(self, layer: int, sequence: _Sequence, qkv: Tensor) -> Tensor:
+    def _self_attend(self, layer: int, sequence: Decoding, qkv: Tensor) -> Tensor:
         queries, keys, values = (self.model.split_heads(part) for part in qkv.chunk(3, dim=1))
         rows, before = qkv.shape[0], sequence.cached
         sequence.cache[layer, 0, :, before : before + rows] = keys
@@ -323,19 +195,19 @@ class WhisperDecoder:
         )
         return answer[0].transpose(0, 1).reshape(rows, -1)
 
-    def _cross_attend(self, layer: int, sequence: _Sequence, rows: Tensor) -> Tensor:
+    def _cross_attend(self, layer: int, sequence: Decoding, rows: Tensor) -> Tensor:
         queries = self.model.split_heads(rows)
         audio = sequence.request.audio
         keys, values, bias = context(audio.cross_attention, layer, audio, self.tail, self.tail.decoder[layer])
         self._note_attention(layer, sequence, queries, keys, bias)
         return attend(queries, keys, values, bias)
 
-    def _room_for_attention(self, sequence: _Sequence, rows: int) -> Tensor:
+    def _room_for_attention(self, sequence: Decoding, rows: int) -> Tensor:
         heads = sum(map(len, self._alignment_heads.values()))
         return torch.empty(heads, rows, sequence.request.audio.head_frames, device=self.model.device)
 
     def _note_attention(
-        self, layer: int, sequence: _Sequence, queries: Tensor, keys: Tensor, bias: Tensor | None
+        self, layer: int, sequence: Decoding, queries: Tensor, keys: Tensor, bias: Tensor | None
     ) -> None:
         """Probabilities of this layer's alignment heads on the utterance's own frames, for the rows just run."""
         heads = self._alignment_heads.get(layer)
@@ -348,7 +220,7 @@ class WhisperDecoder:
         chosen = scores.float().softmax(dim=2)[:, :, : sequence.request.audio.head_frames]
         sequence.attention[-1][first : first + len(heads)] = chosen
 
-    def _result(self, sequence: _Sequence) -> Decoded:
+    def _result(self, sequence: Decoding) -> Decoded:
         prompt = len(sequence.request.prompt)
         return Decoded(
             tokens=sequence.tokens[prompt:],
@@ -362,7 +234,7 @@ class WhisperDecoder:
         )
 
 
-def _attended(sequence: _Sequence, rows: int) -> list[int]:
+def _attended(sequence: Decoding, rows: int) -> list[int]:
     """The frame that each of the last rows attends to most, over the alignment heads together."""
     attention = sequence.attention[-1][:, -rows:]
     if attention.shape[0] == 0 or attention.shape[2] == 0:

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.whisper.decoder import Decoded, DecodeRequest, FrontierRule, WhisperDecoder
+from inference.whisper.decoder import WhisperDecoder
+from inference.whisper.decoding import Decoded, DecodeRequest, FrontierRule
 from inference.whisper.encoder import BLOCK_FRAMES, WhisperIncrementalEncoder
 from inference.whisper.features import LogMel
 from inference.whisper.state import UtteranceState

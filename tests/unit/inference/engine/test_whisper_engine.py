@@ -15,7 +15,7 @@ from inference.engine.engine import WhisperEngine, build_engine
 from inference.engine.settings import EngineSettings
 from inference.pool.core import StepEngine
 from inference.pool.interface import EngineStartError, Hypothesis, Job, JobError, StepResult, StreamSpec
-from inference.whisper.decoder import Decoded, DecodeRequest
+from inference.whisper.decoding import Decoded, DecodeRequest
 from inference.whisper.guards import FinalGuard
 from inference.whisper.weights import load_weights
 from tests.support.checkpoints import FRAME, SECOND, bundled, clip, noise, write_multilingual

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from inference.whisper.decoder import Decoded, DecodeRequest, FrontierRule, WhisperDecoder
+from inference.whisper.decoder import WhisperDecoder
+from inference.whisper.decoding import Decoded, DecodeRequest, FrontierRule
 from inference.whisper.encoder import WhisperIncrementalEncoder
 from inference.whisper.guards import TokenBudget
 from inference.whisper.state import UtteranceState
