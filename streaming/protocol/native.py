@@ -84,9 +84,12 @@ class NativeProtocol:
         return [message]
 
     def encode(self, message: ServerMessage) -> bytes | str:
-        """The payload of one WebSocket message. `ready` sets the clock that raw audio continues."""
+        """The payload of one WebSocket message. `ready` sets the clock that raw audio continues.
+
+        A client need not wait for `ready`: raw audio that came before it has its place already.
+        """
         if isinstance(message, Ready):
-            self._next_sample = message.next_sample
+            self._next_sample = max(self._next_sample, message.next_sample)
         return encode_server(self.codec, message)
 
     @property

@@ -103,20 +103,31 @@ def test_audio_sent_again_does_not_turn_the_clock_back() -> None:
     assert protocol.receive(bytes(2), 0.0) == [Audio(first_sample=10, data=bytes(2))]
 
 
-def test_ready_says_where_the_clock_goes_on() -> None:
-    protocol = started("json")
-    ready = Ready(
+def ready_with(next_sample: int) -> Ready:
+    return Ready(
         seq=1,
         session="s",
-        next_sample=500,
+        next_sample=next_sample,
         model=ModelInfo(name="m", device="cpu", dtype="float32"),
         audio=AudioFormat(),
         interim="stable",
         endpointing=Endpointing(),
         max_message_bytes=1,
     )
-    assert json.loads(protocol.encode(ready))["next_sample"] == 500
+
+
+def test_ready_says_where_the_clock_goes_on() -> None:
+    protocol = started("json")
+    assert json.loads(protocol.encode(ready_with(500)))["next_sample"] == 500
     assert protocol.receive(bytes(2), 0.0) == [Audio(first_sample=500, data=bytes(2))]
+
+
+def test_raw_audio_that_came_before_ready_keeps_its_place() -> None:
+    """A client need not wait for `ready`; were the clock set back, its second message would pass for the first."""
+    protocol = started("json")
+    assert protocol.receive(bytes(20), 0.0) == [Audio(first_sample=0, data=bytes(20))]
+    protocol.encode(ready_with(0))
+    assert protocol.receive(bytes(20), 0.0) == [Audio(first_sample=10, data=bytes(20))]
 
 
 def test_empty_audio_is_ignored() -> None:
