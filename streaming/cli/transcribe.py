@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,18 +59,27 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises UserError where nothing can be done at all."""
-    check_output(args.output, args.format, len(args.files))
+    check_output(args.output, args.format, args.files)
     return asyncio.run(transcribe_files(args, Console(stderr=True, highlight=False)))
 
 
-def check_output(output: Path | None, form: Format, files: int) -> None:
+def check_output(output: Path | None, form: Format, files: Sequence[Path]) -> None:
     """Raises UserError where the results could not be told apart or written."""
-    if files > 1 and output is None and form in ("srt", "vtt"):
-        raise UserError(f"several {form} files cannot share stdout; give a folder with -o")
-    if files > 1 and output is not None and output.is_file():
+    several = len(files) > 1
+    if output is None:
+        if several and form in ("srt", "vtt"):
+            raise UserError(f"several {form} files cannot share stdout; give a folder with -o")
+        return
+    if several and output.is_file():
         raise UserError(f"{output} is a file; for several results -o must be a folder")
-    if output is not None and not output.absolute().parent.is_dir():
+    if not output.absolute().parent.is_dir():
         raise UserError(f"there is no folder {output.absolute().parent}")
+    first: dict[str, Path] = {}
+    for path in files:
+        if path.name in first:
+            target = output / (path.name + SUFFIXES[form])
+            raise UserError(f"{first[path.name]} and {path} would both be written to {target}; give them one at a time")
+        first[path.name] = path
 
 
 async def transcribe_files(args: argparse.Namespace, errors: Console) -> int:

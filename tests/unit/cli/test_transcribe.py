@@ -158,6 +158,10 @@ def test_realtime_paces_the_file(backend: CountingBackend, monkeypatch: pytest.M
         (["a.wav", "b.wav", "--format", "srt"], "cannot share stdout"),
         (["a.wav", "b.wav", "-o", str(CLIPS / "manifest.tsv")], "must be a folder"),
         (["a.wav", "-o", "/nowhere/at/all.txt"], "there is no folder /nowhere/at"),
+        (
+            ["a/talk.wav", "b/talk.wav", "-o", "new"],
+            "a/talk.wav and b/talk.wav would both be written to new/talk.wav.txt",
+        ),
         (["a.wav", "--labels", "agent"], "two names"),
     ],
 )
