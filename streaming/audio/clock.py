@@ -13,8 +13,6 @@ from streaming.protocol.messages import Encoding
 SAMPLE_RATE: Final = 16_000
 """Samples a second on the clock."""
 SAMPLES_PER_MS: Final = SAMPLE_RATE // 1000  # 16
-PCM_BYTES: Final = 2
-"""Bytes of one sample on the clock (s16le)."""
 
 _SAMPLE_BYTES: Final[dict[Encoding, int]] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
 
@@ -39,21 +37,6 @@ def clock_to_input(sample: int, rate: int) -> int:
     return sample * rate // SAMPLE_RATE
 
 
-def samples_to_bytes(samples: int) -> int:
-    """Bytes of `samples` samples of mono s16le."""
-    return samples * PCM_BYTES
-
-
-def bytes_to_samples(size_bytes: int) -> int:
-    """Whole samples in `size_bytes` bytes of mono s16le, rounded down."""
-    return size_bytes // PCM_BYTES
-
-
 def frame_bytes(encoding: Encoding, channels: int) -> int:
     """Bytes of one sample frame: one sample of every channel, interleaved."""
     return _SAMPLE_BYTES[encoding] * channels
-
-
-def input_ms_to_bytes(ms: int, encoding: Encoding, rate: int, channels: int) -> int:
-    """Bytes of `ms` milliseconds of a client's audio, rounded down to a whole sample frame."""
-    return ms * rate // 1000 * frame_bytes(encoding, channels)
