@@ -27,6 +27,7 @@ from streaming.config import ServerSettings
 CLIP = Path(__file__).parents[2] / "tests" / "data" / "demo.flac"
 READY_LINE = re.compile(r"Tympan is ready: (?P<url>http://\S+/)")
 STOP_TIMEOUT_S = 15.0
+SHORT_PAUSES = ("--min-silence-ms", "500")  # the clip's voice makes short ones; so each sentence gets its final
 
 
 def main() -> int:
@@ -78,7 +79,9 @@ def play(clip: Path, url: str, console: Console) -> bool:
     """True: ended by Ctrl-C."""
     parser = argparse.ArgumentParser()
     listen.add_parser(parser.add_subparsers())
-    return asyncio.run(listen.listen(parser.parse_args(["listen", "--file", str(clip), "--server", url]), console))
+    return asyncio.run(
+        listen.listen(parser.parse_args(["listen", "--file", str(clip), "--server", url, *SHORT_PAUSES]), console)
+    )
 
 
 def usual_or_free_port() -> int:

@@ -56,7 +56,7 @@ class Endpointing(_Settings, frozen=True, kw_only=True):
     """Say so with an event after this long without speech; 0 is never."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     pad_ms: Annotated[int, Meta(ge=0, le=2000)] = 400
-    """Audio kept after the last speech; at most `min_silence_ms`."""
+    """Audio kept after the last speech; more than `min_silence_ms` has no effect."""
 
 
 class Task(_Settings, frozen=True, kw_only=True):
