@@ -97,14 +97,14 @@ async def transcribe_files(args: argparse.Namespace, errors: Console) -> int:
         with bar:
             for path in args.files:
                 result, problems = await transcribe_file(path, wishes, backend, bar)
+                if result is not None and args.output is not None:
+                    problem = write(result, path, args.format, args.output, several=len(args.files) > 1)
+                    result, problems = (None, [*problems, problem]) if problem else (result, problems)
                 for problem in problems:
                     bar.console.print(f"tympan transcribe: {problem}", markup=False, soft_wrap=True)
                 failures += bool(problems)
-                if result is None:
-                    continue
-                done.append(result)
-                if args.output is not None:
-                    write(result, path, args.format, args.output, several=len(args.files) > 1)
+                if result is not None:
+                    done.append(result)
     if args.output is None:
         sys.stdout.write(to_stdout(done, args.format, several=len(args.files) > 1))
     return 0 if not failures else 1 if done else 2
@@ -164,15 +164,19 @@ def _show(bar: Progress, task: TaskID, result: Transcription, media: MediaFile) 
     bar.update(task, completed=result.position_ms, said=said)
 
 
-def write(result: Transcription, path: Path, form: Format, output: Path, *, several: bool) -> None:
-    """To the file `output`, or into it where it is a folder (or must be one), named after the audio file."""
-    if several:
-        output.mkdir(exist_ok=True)
-    target = output / (path.name + SUFFIXES[form]) if output.is_dir() else output
+def write(result: Transcription, path: Path, form: Format, output: Path, *, several: bool) -> str | None:
+    """To the file `output`, or into it where it is a folder (or must be one), named after the audio file.
+
+    Returns what went wrong, or None.
+    """
+    target = output / (path.name + SUFFIXES[form]) if several or output.is_dir() else output
     try:
+        if several:
+            output.mkdir(exist_ok=True)
         target.write_text(result.render(form), "utf-8")
     except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from None
+        return f"{target}: cannot be written ({error.strerror})"
+    return None
 
 
 def to_stdout(done: list[Transcription], form: Format, *, several: bool) -> str:

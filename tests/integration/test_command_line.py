@@ -55,6 +55,14 @@ def test_a_call_is_transcribed_channel_by_channel(url: str) -> None:
     assert any(line.startswith("customer: Hello") for line in lines)
 
 
+def test_a_result_that_cannot_be_written_leaves_the_others(url: str, tmp_path: Path) -> None:
+    (tmp_path / "pause.flac.txt").mkdir()
+    done = tympan("transcribe", CLIPS / "pause.flac", CLIPS / "question.flac", "-o", tmp_path, "--server", url)
+    assert done.returncode == 1
+    assert "pause.flac.txt: cannot be written" in done.stderr
+    assert "weather" in (tmp_path / "question.flac.txt").read_text()
+
+
 def test_listen_to_a_file_writes_its_words(url: str) -> None:
     done = tympan("listen", "--file", CLIPS / "question.flac", "--server", url)
     assert done.returncode == 0, done.stderr
