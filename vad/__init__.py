@@ -14,6 +14,8 @@ from vad.segmenter import (
     SegmentEnded,
     Segmenter,
     SegmentEvent,
+    SegmentPaused,
+    SegmentResumed,
     SegmentStarted,
 )
 from vad.settings import FRAME_SAMPLES, DetectorName, EndpointSettings
@@ -34,6 +36,8 @@ __all__ = [
     "NoSpeech",
     "SegmentEnded",
     "SegmentEvent",
+    "SegmentPaused",
+    "SegmentResumed",
     "SegmentStarted",
     "Segmenter",
     "SileroDetector",

@@ -32,6 +32,8 @@ SPLIT_REACH_SAMPLES: Final = 3 * SAMPLE_RATE
 """How far back from its longest a segment may be split: words after the split move to the next utterance."""
 DB_PER_PROBABILITY: Final = 40.0
 """How much quieter a point must be to weigh as much as one full probability of speech."""
+PAUSE_SHARE: Final = 0.5
+"""Of the trailing silence that ends a segment: from here on it is likely that it ends."""
 _REMEMBERED_FRAMES: Final = 32 * SAMPLE_RATE // FRAME_SAMPLES  # 1000: longer than any segment
 
 
@@ -59,13 +61,29 @@ class SegmentEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentPaused:
+    """Half of the silence that ends a segment has gone by. If nobody speaks before it ends, it ends at `end_sample`."""
+
+    end_sample: int
+    """A multiple of 320, at most `at_sample`."""
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResumed:
+    """Speech goes on after a SegmentPaused: that end is void."""
+
+    at_sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoSpeech:
     """Nobody has spoken for `no_speech_ms`. Said once, until somebody speaks."""
 
     at_sample: int
 
 
-SegmentEvent = SegmentStarted | SegmentEnded | NoSpeech
+SegmentEvent = SegmentStarted | SegmentPaused | SegmentResumed | SegmentEnded | NoSpeech
 
 
 class Segmenter:
@@ -79,6 +97,9 @@ class Segmenter:
                 start_sample   onset_sample       |    |      at_sample of SegmentEnded: min_silence after offset
                 (pre-roll before onset)           |    end_sample (pad after offset)
                                                   offset_sample
+
+    SegmentPaused comes halfway between `offset_sample` and `at_sample` (later where the padding is longer), and
+    SegmentResumed if speech goes on after it; a segment that ends without pause has neither.
 
     A segment never begins before the end of the one before, nor is it longer than `max_utterance_ms`: one that grows
     long ends at ever shorter pauses (rule "max_length"); one without any is split at the quietest point of its last
@@ -104,6 +125,7 @@ class Segmenter:
         self._judged_until = origin_sample
         self._silent_since = origin_sample
         self._no_speech_said = False
+        self._paused = False
         self._loudness: deque[float] = deque(maxlen=_REMEMBERED_FRAMES)
         self._apply(settings)
 
@@ -143,6 +165,7 @@ class Segmenter:
         self._pre_roll = ms_to_samples(settings.pre_roll_ms)
         self._pad = ms_to_samples(settings.pad_ms)
         self._longest = ms_to_samples(settings.max_utterance_ms)
+        self._pause = max(self._pad, int(ms_to_samples(settings.min_silence_ms) * PAUSE_SHARE))
 
     def _judge(self, frame: NDArray[np.int16]) -> list[SegmentEvent]:
         probability = self._detector.probability(frame)
@@ -182,7 +205,20 @@ class Segmenter:
         if rule == "max_length":
             paused = not self._hysteresis.speaking and self._offset(segment) <= segment.start_sample + self._longest
             return [self._end(segment, self._offset(segment), at, rule)] if paused else self._split(segment, at)
-        return []
+        return self._look_for_pause(segment, at)
+
+    def _look_for_pause(self, segment: SegmentStarted, at: int) -> list[SegmentEvent]:
+        if self._hysteresis.speaking:
+            resumed = [SegmentResumed(at)] if self._paused else []
+            self._paused = False
+            return [*resumed]
+        end = self._padded_end(segment, self._offset(segment), at)
+        # The end is the one that the endpoint will have only once all of the padding is there.
+        silence = grid_floor(at) - grid_ceil(self._offset(segment))
+        if self._paused or self._hysteresis.onset_sample is not None or silence < self._pause:
+            return []
+        self._paused = True
+        return [SegmentPaused(end, at)]
 
     def _split(self, segment: SegmentStarted, at: int) -> list[SegmentEvent]:
         cut = self._quietest(segment, at)
@@ -212,19 +248,23 @@ class Segmenter:
         self.open_segment = SegmentStarted(start_sample=start, onset_sample=onset, at_sample=at)
         self.keep_from = start
         self._no_speech_said = False
+        self._paused = False
         return self.open_segment
 
     def _end(
         self, segment: SegmentStarted, offset: int, at: int, rule: EndRule, end: int | None = None
     ) -> SegmentEnded:
         if end is None:
-            end = min(grid_ceil(offset + self._pad), grid_floor(at), grid_floor(segment.start_sample + self._longest))
+            end = self._padded_end(segment, offset, at)
         self.open_segment = None
         self.keep_from = end
         self._silent_since = offset
         return SegmentEnded(
             start_sample=segment.start_sample, end_sample=end, offset_sample=offset, at_sample=at, rule=rule
         )
+
+    def _padded_end(self, segment: SegmentStarted, offset: int, at: int) -> int:
+        return min(grid_ceil(offset + self._pad), grid_floor(at), grid_floor(segment.start_sample + self._longest))
 
     def _offset(self, segment: SegmentStarted) -> int:
         """Where the segment's speech ended, as far as is known."""

@@ -185,7 +185,7 @@ class WhisperEngine:
     def _encode(self, tasks: Sequence[Task]) -> None:
         """Interims from the incremental states, finals from one bidirectional pass over their utterance."""
         self.encoder.advance((t.audio, t.job.until_sample) for t in tasks if t.job.kind == "interim")
-        finals = [task for task in tasks if task.job.kind == "final"]
+        finals = [task for task in tasks if task.job.kind != "interim"]
         self._encode_whole(finals, full_window=False)
 
     def _encode_whole(self, tasks: Sequence[Task], full_window: bool) -> None:
@@ -204,7 +204,7 @@ class WhisperEngine:
             return
         unknown = [t for t in tasks if t.spec.language not in vocabulary.languages]
         # An interim keeps the utterance's first guess; the final looks at the whole utterance.
-        guess = [t for t in unknown if t.utterance.language is None or t.job.kind == "final"]
+        guess = [t for t in unknown if t.utterance.language is None or t.job.kind != "interim"]
         if guess:
             codes = list(vocabulary.languages)
             scores = self.decoder.first_token_scores([t.audio for t in guess], list(vocabulary.languages.values()))
@@ -222,7 +222,7 @@ class WhisperEngine:
         requests = [self._request(task) for task in tasks]
         for task, decoded in zip(tasks, self.decoder.decode(requests), strict=True):
             task.decoded = decoded
-        self._decode_again([task for task in tasks if task.job.kind == "final" and self._trips(task, task.decoded)])
+        self._decode_again([task for task in tasks if task.job.kind != "interim" and self._trips(task, task.decoded)])
 
     def _request(self, task: Task, temperature: float = 0.0) -> DecodeRequest:
         job, utterance = task.job, task.utterance
@@ -236,7 +236,7 @@ class WhisperEngine:
             prefix_logprobs=utterance.logprobs[:bound] if known else None,
             temperature=temperature,
             seed=job.start_sample,
-            want_no_speech=job.kind == "final",
+            want_no_speech=job.kind != "interim",
             frontier=self.settings.frontier if job.kind == "interim" else None,
         )
 

@@ -24,7 +24,7 @@ class HypothesisWriter:
         """The decoded task's answer; an interim's is also kept as the next one's draft."""
         job, decoded = task.job, task.decoded
         assert decoded is not None
-        final = job.kind == "final"
+        final = job.kind != "interim"
         if final and self._guard.is_silence(decoded.no_speech, decoded.mean_logprob) and not job.prefix:
             decoded.tokens, decoded.logprobs = [], []
         starts = _token_starts(task, decoded)
@@ -42,7 +42,8 @@ class HypothesisWriter:
             stream=job.stream,
             utterance=job.utterance,
             revision=job.revision,
-            final=final,
+            final=job.kind == "final",
+            early=job.kind == "early_final",
             decoded_until=job.until_sample,
             words=tuple(
                 HypothesisWord(

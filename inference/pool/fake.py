@@ -235,21 +235,21 @@ class FakeEngine:
         held = state.utterances.get(job.utterance) if state else None
         if state is None or held is None or held.first_sample != job.start_sample or held.end_sample < job.until_sample:
             return _error(job, "missing_audio", "audio of the segment is missing")
-        final = job.kind == "final"
         return Hypothesis(
             stream=job.stream,
             utterance=job.utterance,
             revision=job.revision,
-            final=final,
+            final=job.kind == "final",
+            early=job.kind == "early_final",
             decoded_until=job.until_sample,
             words=tuple(self._bound(self._heard(state.words, job), job)),
-            sounds=tuple(sound for sound in self._sounds if final and _within(sound, job)),
+            sounds=tuple(sound for sound in self._sounds if job.kind != "interim" and _within(sound, job)),
             language="en",
         )
 
     def _heard(self, script: Sequence[ScriptedWord], job: Job) -> list[HypothesisWord]:
         heard = [self._word(word.text, word.start_sample, word.end_sample) for word in script if _within(word, job)]
-        if job.kind == "final" or not self._mishear:
+        if job.kind != "interim" or not self._mishear:
             return heard
         begun = [word for word in script if job.start_sample <= word.start_sample < job.until_sample < word.end_sample]
         return heard + [self._word(f"{word.text}-", word.start_sample, job.until_sample) for word in begun]
@@ -274,7 +274,7 @@ class FakeEngine:
         return StepStats(
             jobs=len(jobs),
             encoder_frames=frames.total(),
-            encoder_frames_final=frames["final"],
+            encoder_frames_final=frames["final"] + frames["early_final"],
             decoder_calls=len(jobs),
             decoder_passes=1,
             seconds=self._step_s,

@@ -93,7 +93,15 @@ class FakeStepEngine:
         if start != job.start_sample or len(held) < needed_bytes:
             return JobError(job.stream, job.utterance, job.revision, "missing_audio", "audio is missing")
         words = words_of(start, bytes(held[:needed_bytes]))
-        return Hypothesis(job.stream, job.utterance, job.revision, job.kind == "final", job.until_sample, words)
+        return Hypothesis(
+            job.stream,
+            job.utterance,
+            job.revision,
+            job.kind == "final",
+            job.until_sample,
+            words,
+            early=job.kind == "early_final",
+        )
 
 
 def build_fake_engine(model: str, device: str) -> FakeStepEngine:

@@ -17,7 +17,9 @@ SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 320  # one encoder frame: two mel frames of 160 samples, 20 ms
 BLOCK_SAMPLES = 8_000  # encoder blocks end at multiples of this on the sample clock, 0.5 s
 
-JobKind = Literal["interim", "final"]
+JobKind = Literal["interim", "early_final", "final"]
+"""An early final is asked for when speech has paused and may go on: its answer is the final's if the segment ends at
+its `until_sample`; the utterance's state is kept, for interims and another final if it does not."""
 ErrorCode = Literal["missing_audio", "bad_job", "out_of_memory", "internal"]
 
 
@@ -76,6 +78,8 @@ class Hypothesis(msgspec.Struct, frozen=True):
     language: str | None = None
     fallback: bool = False
     """True where a guard tripped and the text comes from the full window with temperature fallback."""
+    early: bool = False
+    """The answer to an early final."""
 
 
 class JobError(msgspec.Struct, frozen=True):

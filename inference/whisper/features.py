@@ -20,6 +20,7 @@ HOP = 160
 _HALF = WINDOW // 2
 MEL_PER_FRAME = 2  # feature frames per encoder frame
 FRAME = HOP * MEL_PER_FRAME  # 320 samples, 20 ms
+_GROUP = 50  # feature frames that are computed together, 0.5 s
 LOG_FLOOR = -10.0  # log10 of the smallest power, 1e-10
 DYNAMIC_RANGE = 8.0
 
@@ -81,9 +82,19 @@ class LogMel:
         return features, maximum
 
     def _compute(self, pcm: Tensor, first: int, until: int) -> Tensor:
-        """Raw log10-mel (bins, until - first); silence after the end of `pcm`, reflection before its begin."""
+        """Raw log10-mel (bins, until - first); silence after the end of `pcm`, reflection before its begin.
+
+        Frames are computed in groups that lie fixed in the utterance: a library's rounding of one frame depends on
+        how many are computed with it, and on its place among them.
+        """
+        groups = range(first // _GROUP, -(-until // _GROUP))
+        computed = torch.cat([self._group(pcm, group * _GROUP) for group in groups], dim=1)
+        return computed[:, first - groups.start * _GROUP :][:, : until - first]
+
+    def _group(self, pcm: Tensor, first: int) -> Tensor:
+        """The `_GROUP` frames from `first` on, (bins, _GROUP)."""
         start = first * HOP - _HALF
-        stop = (until - 1) * HOP + _HALF
+        stop = (first + _GROUP - 1) * HOP + _HALF
         piece = pcm[max(0, start) : stop]
         missing = stop - max(0, start) - piece.shape[0]
         if missing:
@@ -92,7 +103,5 @@ class LogMel:
             mirror = torch.nn.functional.pad(pcm[1 : 1 - start], (0, max(0, 1 - start - pcm.shape[0])))[:-start]
             piece = torch.cat([mirror.flip(0), piece])
         spectrum = torch.fft.rfft(piece.unfold(0, WINDOW, HOP) * _window()).abs().square()
-        if until - first == 1:  # BLAS has another way, with other rounding, for a single column
-            spectrum = spectrum.expand(2, -1)
-        power: Tensor = (self._filters @ spectrum.T)[:, : until - first]
+        power: Tensor = self._filters @ spectrum.T
         return power.clamp(min=1e-10).log10()

@@ -1,11 +1,17 @@
 """One channel of a session: from samples on the clock to speech, jobs, words and finals. Pure.
 
     samples   ──▶ ring ──▶ segmenter ──▶ segment started ──▶ utterance: audio to the engine, interims on the grid
+                                     ├─▶ segment paused  ──▶ early final, in case that nobody goes on speaking
                                      └─▶ segment ended   ──▶ final job ──▶ finals leave in the order of the utterances
 
-What is asked of the engine is a function of the samples: an interim at each multiple of BLOCK_SAMPLES inside a
-segment, the final up to its end. Which interims run is up to the scheduler, where a newer one replaces one that
-waits; it asks `prefix_tokens` as a job starts, when all earlier answers are in.
+An early final is a final that is worked out during the silence before its endpoint. If the segment then ends where it
+was expected to, its answer is the final, word for word what a final job would have answered; if speech goes on, it
+was one more interim.
+
+What is asked of the engine is a function of the samples: an interim at each multiple of BLOCK_SAMPLES inside speech,
+an early final at its pauses, the final up to its end. Which interims and early finals run is up to the scheduler,
+where a newer one replaces one that waits, and to the load; the scheduler asks `prefix_tokens` as a job starts, when
+all earlier answers are in.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +29,7 @@ from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
 from streaming.protocol.messages import Event, LoadLevel, Speech
 from streaming.session.effects import Append, Discard, Effect, Send, Submit
-from streaming.session.utterance import Shared, Utterance, wire_transcript
+from streaming.session.utterance import EarlyFinal, Shared, Utterance, wire_transcript
 from streaming.transcript.stabilizer import Stabilizer
 from vad import (
     CommandedEnd,
@@ -31,6 +38,8 @@ from vad import (
     SegmentEnded,
     Segmenter,
     SegmentEvent,
+    SegmentPaused,
+    SegmentResumed,
     SegmentStarted,
     SpeechDetector,
 )
@@ -91,6 +100,10 @@ class Channel:
             match event:
                 case SegmentStarted():
                     effects += self._segment_started(event)
+                case SegmentPaused(end_sample=end_sample):
+                    effects += self._segment_paused(end_sample, now)
+                case SegmentResumed():
+                    self._segment_resumed()
                 case SegmentEnded():
                     effects += self._segment_ended(event, now)
                 case NoSpeech(at_sample=at_sample) if self.shared.events:
@@ -124,6 +137,21 @@ class Channel:
         at_ms = samples_to_ms(event.onset_sample)
         return [Send(Speech(channel=self.index, state="started", utterance=utterance, at_ms=at_ms))]
 
+    def _segment_paused(self, end_sample: int, now: float) -> list[Effect]:
+        """Asks for the final that it would be if the pause were the end; not where load makes interims rare."""
+        utterance, settings = self._open, self.shared.settings
+        if utterance is None or not settings.early_finals or self.shared.level != "normal":
+            return []
+        utterance.asked_until = max(utterance.asked_until, end_sample)
+        utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
+        job = self._job(utterance, "early_final", end_sample)
+        utterance.early = EarlyFinal(job.revision, end_sample)
+        return [*self._append(utterance, end_sample), Submit(job, now + settings.final_deadline_s)]
+
+    def _segment_resumed(self) -> None:
+        if self._open is not None:
+            self._open.early = None
+
     def _segment_ended(self, event: SegmentEnded, now: float) -> list[Effect]:
         utterance = self._open
         assert utterance is not None, "a segment ended that never started"
@@ -146,6 +174,8 @@ class Channel:
         self.shared.speech_samples += event.end_sample - utterance.start_sample
         job = self._job(utterance, "final", event.end_sample)
         utterance.final_revision, utterance.final_asked_at = job.revision, now
+        if (final := self._early_final(utterance)) is not None:
+            return [*effects, *self._resolve(utterance, final)]
         return [*effects, Submit(job, now + self.shared.settings.final_deadline_s)]
 
     # -- what is asked of the engine ------------------------------------------------------------------------------
@@ -153,7 +183,9 @@ class Channel:
     def ask_until(self, sample: int, now: float) -> list[Effect]:
         """Asks for an interim up to a position even where none is due; for a marker inside open speech."""
         utterance = self._open
-        if utterance is None or sample <= max(utterance.decoded_until, utterance.asked_until):
+        if utterance is None or utterance.early is not None:
+            return []
+        if sample <= max(utterance.decoded_until, utterance.asked_until):
             return []
         return [*self._append(utterance, sample), self._interim(utterance, sample, now)]
 
@@ -167,7 +199,12 @@ class Channel:
     def prefix_tokens(self, job: Job) -> tuple[int, ...]:
         """What the answer to a job that starts now must begin with."""
         utterance = self._find(job.utterance)
-        return utterance.stabilizer.prefix_tokens(job.kind) if utterance else ()
+        if utterance is None:
+            return ()
+        prefix = utterance.stabilizer.prefix_tokens(job.kind)
+        if utterance.early is not None and utterance.early.revision == job.revision:
+            utterance.early.prefix = prefix
+        return prefix
 
     def _block_due(self, now: float) -> list[Effect]:
         utterance = self._open
@@ -177,6 +214,8 @@ class Channel:
         every = INTERIM_BLOCKS[self.shared.level]
         if self.shared.interim == "off" or not every or self.position // BLOCK_SAMPLES % every:
             return effects
+        if utterance.early is not None:
+            return effects  # nothing but silence came since, and the early final covers what was before it
         return [*effects, self._interim(utterance, self.position, now)]
 
     def _interim(self, utterance: Utterance, until_sample: int, now: float) -> Effect:
@@ -212,8 +251,14 @@ class Channel:
             return []
         if hypothesis.final:
             return self._resolve(utterance, hypothesis)
+        if utterance.early is not None and utterance.early.revision == hypothesis.revision:
+            utterance.early.answer = hypothesis
+            if (final := self._early_final(utterance)) is not None:
+                return self._resolve(utterance, final)
         utterance.decoded_until = max(utterance.decoded_until, hypothesis.decoded_until)
         utterance.asked_at = None if utterance.decoded_until >= utterance.asked_until else now
+        # An early final has the audio up to where the segment would end; interims may have had the silence after it.
+        hypothesis = msgspec.structs.replace(hypothesis, decoded_until=utterance.decoded_until)
         return list(self._updates(utterance, hypothesis))
 
     def job_failed(self, error: JobError) -> list[Effect]:
@@ -224,7 +269,19 @@ class Channel:
         if error.revision == utterance.final_revision:
             return self._resolve(utterance, error)
         utterance.asked_at = None
+        if utterance.early is not None and utterance.early.revision == error.revision:
+            utterance.early = None
         return []
+
+    def _early_final(self, utterance: Utterance) -> Hypothesis | None:
+        """The early final's answer, if it is the final: of all the segment's audio, and beginning as a final must."""
+        early = utterance.early
+        if early is None or early.answer is None or early.until_sample != utterance.end_sample:
+            return None
+        bound = utterance.stabilizer.prefix_tokens("final")
+        tokens = tuple(token for word in early.answer.words for token in word.tokens)
+        agrees = bound[: len(early.prefix)] == early.prefix and tokens[: len(bound)] == bound
+        return msgspec.structs.replace(early.answer, final=True, revision=utterance.revision) if agrees else None
 
     def _resolve(self, utterance: Utterance, answer: Hypothesis | JobError) -> list[Effect]:
         if utterance.final_revision is None or answer.revision != utterance.final_revision:
@@ -274,7 +331,9 @@ class Channel:
         """True when all speech before the position is decoded: finals are there, open speech has an interim of it."""
         for utterance in self._live():
             still_goes_on = utterance.end_sample is None or utterance.end_sample > sample
-            if utterance.start_sample < sample and not (still_goes_on and utterance.decoded_until >= sample):
+            early = utterance.early is not None and utterance.early.answer is not None
+            heard = utterance.decoded_until >= sample or early
+            if utterance.start_sample < sample and not (still_goes_on and heard):
                 return False
         return True
 

@@ -22,6 +22,7 @@ from streaming.protocol.messages import (
     Gap,
     ModelInfo,
     ServerMessage,
+    Speech,
     Stop,
     Summary,
     Transcript,
@@ -79,7 +80,7 @@ class SessionRunner:
         self._closed = False
         self._ended_by_server = False
         self._audio_ms = 0
-        self._final_asked_at: dict[int, float] = {}
+        self._ended_at: dict[int, float] = {}
 
     # -- the client's side ----------------------------------------------------------------------------------------
 
@@ -232,8 +233,6 @@ class SessionRunner:
 
     def _submit(self, effect: Submit) -> None:
         job = effect.job
-        if job.kind == "final":
-            self._final_asked_at[job.utterance] = self._clock()
         try:
             self._dispatcher.submit(job, effect.deadline)
         except StreamClosedError:
@@ -295,11 +294,13 @@ class SessionRunner:
 
     def _count(self, message: ServerMessage) -> None:
         match message:
+            case Speech(state="ended", utterance=utterance):
+                self._ended_at[utterance] = self._clock()
             case Transcript(final=True, utterance=utterance):
                 self._metrics.utterances.inc()
-                asked_at = self._final_asked_at.pop(utterance, None)
-                if asked_at is not None:
-                    self._metrics.final_seconds.observe(self._clock() - asked_at)
+                ended_at = self._ended_at.pop(utterance, None)
+                if ended_at is not None:
+                    self._metrics.final_seconds.observe(self._clock() - ended_at)
             case Gap(reason="lost"):
                 self._metrics.lost.inc()
 

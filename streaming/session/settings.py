@@ -27,6 +27,8 @@ class SessionSettings:
     finals_only_after_s: float = 5.0
     """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
     recover_after_s: float = 3.0
+    early_finals: bool = True
+    """Finals are worked out during the silence before their endpoint; costs a final's pass where speech goes on."""
     agreement: int = 2
     """Successive hypotheses that must agree on a word before it is stable."""
     hold_back_samples: int = 0

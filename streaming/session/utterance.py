@@ -37,6 +37,19 @@ class Shared:
 
 
 @dataclass(slots=True)
+class EarlyFinal:
+    """A final that was asked for before its endpoint. Void once somebody speaks again."""
+
+    revision: int
+    """Of its job."""
+    until_sample: int
+    """Where the segment ends if nobody speaks again."""
+    prefix: tuple[int, ...] = ()
+    """What its job was bound to when it started."""
+    answer: Hypothesis | None = None
+
+
+@dataclass(slots=True)
 class Utterance:
     id: int
     start_sample: int
@@ -57,6 +70,7 @@ class Utterance:
     """The newest position that an interim was asked for."""
     asked_at: float | None = None
     """When the oldest interim was asked for that has no answer yet, nor a newer one of them."""
+    early: EarlyFinal | None = None
 
 
 def wire_transcript(update: Update, hypothesis: Hypothesis, lag_samples: int) -> Transcript:

@@ -105,8 +105,8 @@ class Stabilizer:
         return self._stable
 
     def prefix_tokens(self, kind: JobKind = "interim") -> tuple[int, ...]:
-        """What the next job's answer must begin with: the stable words; nothing for a final that may correct them."""
-        if kind == "final" and self.policy != "append_only":
+        """What the next job's answer must begin with: the stable words; nothing for finals that may correct them."""
+        if kind != "interim" and self.policy != "append_only":
             return ()
         return tuple(token for word in self._words[: self._stable] for token in word.tokens)
 

@@ -89,6 +89,17 @@ def test_a_right_context_over_the_whole_utterance_is_a_full_pass() -> None:
     assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.99
 
 
+def test_with_full_right_context_the_incremental_encoder_is_transformers_encoder() -> None:
+    """Over a window full of audio, where no tail stands for the rest: every head so far, and then all of it."""
+    pcm = clip("long.flac")[: POSITIONS * FRAME - 200]  # whose mirror at the window's end theirs would hear
+    patient = WhisperIncrementalEncoder(bundled_model(), EncoderSettings(right_context_frames=POSITIONS))
+    state = hear(patient.new_state(0), pcm)
+    for until_sample in (SECOND, 11 * SECOND, len(pcm)):
+        patient.advance([(state, until_sample)])
+    assert (state.kept_frames, state.head_frames) == (0, POSITIONS)
+    torch.testing.assert_close(cross(state, POSITIONS), transformers_cross(pcm), atol=1e-3, rtol=1e-3)
+
+
 class TestThinSilence:
     @pytest.mark.parametrize("head", [0, 1, 26, 700, 1483, 1499, 1500])
     @pytest.mark.parametrize(
