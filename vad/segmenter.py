@@ -165,7 +165,7 @@ class Segmenter:
         self._pre_roll = ms_to_samples(settings.pre_roll_ms)
         self._pad = ms_to_samples(settings.pad_ms)
         self._longest = ms_to_samples(settings.max_utterance_ms)
-        self._pause = max(self._pad, int(ms_to_samples(settings.min_silence_ms) * PAUSE_SHARE))
+        self._pause = int(ms_to_samples(settings.min_silence_ms) * PAUSE_SHARE)
 
     def _judge(self, frame: NDArray[np.int16]) -> list[SegmentEvent]:
         probability = self._detector.probability(frame)
@@ -212,13 +212,13 @@ class Segmenter:
             resumed = [SegmentResumed(at)] if self._paused else []
             self._paused = False
             return [*resumed]
-        end = self._padded_end(segment, self._offset(segment), at)
-        # The end is the one that the endpoint will have only once all of the padding is there.
-        silence = grid_floor(at) - grid_ceil(self._offset(segment))
-        if self._paused or self._hysteresis.onset_sample is not None or silence < self._pause:
+        offset = self._offset(segment)
+        all_padding_there = grid_floor(at) >= grid_ceil(offset + self._pad)
+        confirming = self._hysteresis.onset_sample is not None
+        if self._paused or confirming or at - offset < self._pause or not all_padding_there:
             return []
         self._paused = True
-        return [SegmentPaused(end, at)]
+        return [SegmentPaused(self._padded_end(segment, offset, at), at)]
 
     def _split(self, segment: SegmentStarted, at: int) -> list[SegmentEvent]:
         cut = self._quietest(segment, at)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from inference.engine.device import DeviceError, choose_device, choose_dtype, choose_threads
+from inference.engine.judge import FinalJudge
 from inference.engine.settings import EngineSettings
 from inference.engine.tasks import Stream, Task, Utterance
 from inference.engine.writer import HypothesisWriter
@@ -28,7 +29,7 @@ from inference.pool.interface import (
     StreamSpec,
 )
 from inference.whisper.decoder import WhisperDecoder
-from inference.whisper.decoding import Decoded, DecodeRequest
+from inference.whisper.decoding import DecodeRequest
 from inference.whisper.encoder import WhisperIncrementalEncoder
 from inference.whisper.features import FRAME
 from inference.whisper.model import build_model
@@ -76,8 +77,14 @@ class WhisperEngine:
         self.splitter = WordSplitter(weights.tokenizer, weights.vocabulary.end_of_text)
         self.writer = HypothesisWriter(self.splitter, self.settings.guard)
         self.encoder = WhisperIncrementalEncoder(self.model, self.settings.encoder)
+        self.judge = FinalJudge(self.splitter, self.settings.guard)
         self.decoder = WhisperDecoder(
-            self.model, weights.vocabulary, self.encoder.tail, weights.alignment_heads, self.settings.budget
+            self.model,
+            weights.vocabulary,
+            self.encoder.tail,
+            weights.alignment_heads,
+            self.settings.budget,
+            kinds=self.judge.kinds,
         )
         self.info = EngineInfo(
             model=weights.name,
@@ -221,50 +228,61 @@ class WhisperEngine:
     def _decode(self, tasks: Sequence[Task]) -> None:
         requests = [self._request(task) for task in tasks]
         for task, decoded in zip(tasks, self.decoder.decode(requests), strict=True):
-            task.decoded = decoded
-        self._decode_again([task for task in tasks if task.job.kind != "interim" and self._trips(task, task.decoded)])
+            task.decoded, task.first = decoded, tuple(decoded.tokens)
+        finals = [task for task in tasks if task.job.kind != "interim"]
+        self._decode_without_repeats([task for task in finals if self.judge.repeats(task.decoded)])
+        self._decode_full_window([task for task in finals if self.judge.trips(task.decoded)])
 
-    def _request(self, task: Task, temperature: float = 0.0) -> DecodeRequest:
+    def _request(self, task: Task, step: int = 0) -> DecodeRequest:
+        """`step` on the ladder of temperatures: the first is greedy."""
         job, utterance = task.job, task.utterance
         bound = len(job.prefix)
+        draft = utterance.draft if task.first is None else task.first
         known = utterance.draft[:bound] == job.prefix and not task.fallback
         return DecodeRequest(
             audio=task.audio,
             prompt=task.prompt,
             prefix=job.prefix,
-            draft=utterance.draft[bound:] if known and temperature == 0 else (),
+            draft=draft[bound:] if draft[:bound] == job.prefix else (),
             prefix_logprobs=utterance.logprobs[:bound] if known else None,
-            temperature=temperature,
-            seed=job.start_sample,
+            temperature=self.settings.fallback_temperatures[step] if task.fallback else 0.0,
+            seed=job.start_sample + step,
             want_no_speech=job.kind != "interim",
             frontier=self.settings.frontier if job.kind == "interim" else None,
+            no_fourth_repeat=task.no_fourth_repeat,
         )
 
-    def _decode_again(self, tasks: Sequence[Task]) -> None:
-        """Finals that tripped a guard: over the full window, hotter until one passes; if none does, the likeliest."""
-        if not tasks:
+    def _decode_without_repeats(self, finals: Sequence[Task]) -> None:
+        """Finals that say something four times in a row: without that, unless the model is sure of the repetition."""
+        if not finals:
             return
-        for task in tasks:
+        for task in finals:
+            task.no_fourth_repeat = True
+        for task, without in zip(finals, self.decoder.decode([self._request(task) for task in finals]), strict=True):
+            sure = self.judge.sure_of_repeat(task.decoded, without)
+            task.fallback, task.no_fourth_repeat = not sure, not sure
+            task.decoded = task.decoded if sure else without
+
+    def _decode_full_window(self, finals: Sequence[Task]) -> None:
+        """Finals that tripped a guard: over the full window, hotter until one passes; if none does, the best of all."""
+        if not finals:
+            return
+        for task in finals:
             task.fallback = True
-        self._encode_whole(tasks, full_window=True)
-        left = list(tasks)
-        for temperature in self.settings.fallback_temperatures:
-            requests = [self._request(task, temperature) for task in left]
-            for task, decoded in zip(left, self.decoder.decode(requests), strict=True):
-                assert task.decoded is not None
-                if not self._trips(task, decoded) or _likelier(decoded, task.decoded):
+        self._encode_whole(finals, full_window=True)
+        left = list(finals)
+        for step in range(len(self.settings.fallback_temperatures)):
+            answers = self.decoder.decode([self._request(task, step) for task in left])
+            tripped = []
+            for task, decoded in zip(left, answers, strict=True):
+                if self.judge.trips(decoded):
+                    tripped.append(task)
+                    task.decoded = self.judge.better(task.decoded, decoded)
+                else:
                     task.decoded = decoded
-            left = [task for task in left if self._trips(task, task.decoded)]
+            left = tripped
             if not left:
                 break
-
-    def _trips(self, task: Task, decoded: Decoded | None) -> bool:
-        assert decoded is not None
-        guard = self.settings.guard
-        if guard.is_silence(decoded.no_speech, decoded.mean_logprob):
-            return False
-        text = self.splitter.text(decoded.tokens)
-        return guard.trips(text, decoded.mean_logprob, decoded.looped, decoded.ended)
 
     def _warm_up(self) -> None:
         """One interim and one final of a second of silence: the first client does not wait for lazy set-up."""
@@ -273,11 +291,6 @@ class WhisperEngine:
         for kind in ("interim", "final"):
             self.step([Job("warm-up", 0, 0, kind, 0, SAMPLE_RATE)])
         self.close("warm-up")
-
-
-def _likelier(a: Decoded, b: Decoded) -> bool:
-    """Whether `a` is the better of two that tripped the guard: no loop before a loop, then by likelihood."""
-    return (not a.looped, a.mean_logprob) > (not b.looped, b.mean_logprob)
 
 
 def _error(job: Job, code: ErrorCode, message: str) -> JobError:

@@ -15,8 +15,9 @@ class EngineSettings:
     budget: TokenBudget = field(default_factory=TokenBudget)
     frontier: FrontierRule = field(default_factory=FrontierRule)
     guard: FinalGuard = field(default_factory=FinalGuard)
-    fallback_temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    """Tried in turn over the full window when a final trips the guard (Whisper's own ladder)."""
+    fallback_temperatures: tuple[float, ...] = (0.0, 0.6)
+    """For a final that trips the guard, over the full window; the first that passes is taken. Whisper's own ladder has
+    six steps; on telephone digits two do as well, in half the time of the slowest finals."""
     max_batch: int = 64
     threads: int | None = None
     """CPU threads of a step; None leaves a core to the gateway."""

@@ -38,5 +38,10 @@ class Task:
     audio: UtteranceState
     prompt: tuple[int, ...] = ()
     language: str | None = None
-    decoded: Decoded | None = None
+    decoded: Decoded = field(default_factory=lambda: Decoded([], [], ended=False, looped=False))
+    """Empty before the decoder ran."""
+    first: tuple[int, ...] | None = None
+    """What it was decoded to at first: the draft, should it be decoded again."""
     fallback: bool = False
+    """The text is not that of the first decoding: a guard tripped."""
+    no_fourth_repeat: bool = False

@@ -23,7 +23,6 @@ class HypothesisWriter:
     def hypothesis(self, task: Task) -> Hypothesis:
         """The decoded task's answer; an interim's is also kept as the next one's draft."""
         job, decoded = task.job, task.decoded
-        assert decoded is not None
         final = job.kind != "interim"
         if final and self._guard.is_silence(decoded.no_speech, decoded.mean_logprob) and not job.prefix:
             decoded.tokens, decoded.logprobs = [], []

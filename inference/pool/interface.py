@@ -77,7 +77,8 @@ class Hypothesis(msgspec.Struct, frozen=True):
     sounds: tuple[Sound, ...] = ()
     language: str | None = None
     fallback: bool = False
-    """True where a guard tripped and the text comes from the full window with temperature fallback."""
+    """True where a guard tripped and the final was decoded again: without repeating itself, or over the full window
+    with temperature fallback."""
     early: bool = False
     """The answer to an early final."""
 

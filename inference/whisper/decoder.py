@@ -19,7 +19,7 @@ from torch import Tensor
 
 from inference.whisper.alignment import median_filter
 from inference.whisper.decoding import Decoded, DecodeRequest, Decoding
-from inference.whisper.guards import TokenBudget, loop_start
+from inference.whisper.guards import TokenBudget, fourth_repeats, loop_start
 from inference.whisper.model import WhisperModel
 from inference.whisper.state import SilenceTail, UtteranceState, attend, context
 from inference.whisper.weights import Vocabulary
@@ -46,8 +46,14 @@ class WhisperDecoder:
         alignment_heads: Sequence[tuple[int, int]] = (),
         budget: TokenBudget | None = None,
         suppress: Sequence[int] = (),
+        kinds: Sequence[int] = (),
     ) -> None:
-        """`suppress` are text tokens that are never decoded, beside the special ones."""
+        """
+        Args:
+            suppress: text tokens that are never decoded, beside the special ones.
+            kinds: of each text token what it says (`WordSplitter.kinds`), for `no_fourth_repeat`; by default each
+                token is a kind of its own.
+        """
         self.model = model
         self.vocabulary = vocabulary
         self.tail = tail
@@ -60,6 +66,8 @@ class WhisperDecoder:
         self._choices = vocabulary.end_of_text + 1
         self._output = model.embedding[: self._choices]
         self._suppress = torch.tensor([t for t in suppress if t < self._choices], dtype=torch.long, device=model.device)
+        self._kinds = [*(kinds or range(vocabulary.end_of_text)), -1]
+        self._kinds_on_device = torch.tensor(self._kinds, device=model.device)
         first = sorted({*vocabulary.suppress_first} - {vocabulary.end_of_text})
         self._suppress_first = torch.tensor([t for t in first if t < self._choices], dtype=torch.long)
 
@@ -93,7 +101,8 @@ class WhisperDecoder:
         rows = [self._rows_that_count(*each) for each in zip(sequences, starts, hidden, strict=True)]
         scores = self._project(torch.cat(rows)).split([len(row) for row in rows])
         for sequence, proposal, row in zip(sequences, proposals, scores, strict=True):
-            self._accept(sequence, proposal, row, _attended(sequence, len(row)))
+            attended = _attended(sequence, len(row)) if sequence.request.frontier else [0] * len(row)
+            self._accept(sequence, proposal, row, attended)
 
     def _rows_that_count(self, sequence: Decoding, start: int, hidden: Tensor) -> Tensor:
         """Of the rows just run, those whose choice is still open; in the first pass the prefix is looked after too."""
@@ -126,6 +135,10 @@ class WhisperDecoder:
         """Appends the most likely token, or a sampled one at a temperature; notes the end, loops and the frontier."""
         if len(sequence.tokens) == len(sequence.request.prompt):
             scores[self._suppress_first] = -torch.inf
+        if sequence.request.no_fourth_repeat:
+            said = [self._kinds[token] for token in sequence.tokens[len(sequence.request.prompt) :]]
+            for kind in fourth_repeats(said):
+                scores[self._kinds_on_device == kind] = -torch.inf
         logprobs = scores.log_softmax(-1)
         temperature = sequence.request.temperature
         if temperature > 0:

@@ -47,6 +47,8 @@ class DecodeRequest:
     want_no_speech: bool = False
     frontier: FrontierRule | None = None
     """Where decoding stops before the end of text; None for finals, whose audio is whole."""
+    no_fourth_repeat: bool = False
+    """Nothing is said four times in a row: where the likeliest token would begin that, the next likely one is taken."""
 
 
 @dataclass(slots=True)
@@ -67,8 +69,13 @@ class Decoded:
     """Of the alignment heads on the utterance's frames, (heads, rows, frames); row i is the one that chose token i."""
 
     @property
+    def logprob(self) -> float:
+        """Of the whole text with its end."""
+        return sum(self.logprobs) + self.end_logprob
+
+    @property
     def mean_logprob(self) -> float:
-        return (sum(self.logprobs) + self.end_logprob) / (len(self.logprobs) + 1)
+        return self.logprob / (len(self.logprobs) + 1)
 
 
 class Decoding:

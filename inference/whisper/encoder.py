@@ -29,7 +29,6 @@ from inference.whisper.state import KeyValues, SilenceTail, UtteranceState, atte
 
 BLOCK_FRAMES = BLOCK_SAMPLES // FRAME  # 25 frames, 0.5 s
 _USUAL_LOUDNESS = 1.0  # log10 mel power of usual speech at its loudest: the shared tail is scaled for it
-_EVERY_FRAME = ((0, 1),)
 _EDGE_FRAMES = 2  # after the audio's end, that its last samples still reach
 
 
@@ -41,12 +40,15 @@ class EncoderSettings:
     """Interims: every n-th frame of the shared tail stands for n of them."""
     silence_density: tuple[tuple[int, int], ...] = ((24, 2), (64, 4), (0, 16))
     """Finals: (frames, stride) of the silence after the utterance, from its end on; the last goes on to the end."""
+    window_density: tuple[tuple[int, int], ...] = ((64, 1), (0, 2))
+    """The same for finals that are decoded twice over the full window; Whisper's own is ((0, 1),)."""
 
     def __post_init__(self) -> None:
         if self.right_context_frames < 1 or self.tail_stride < 1:
             raise ValueError(f"right context and tail stride must be at least 1 frame: {self}")
-        if not self.silence_density or any(frames < 0 or stride < 1 for frames, stride in self.silence_density):
-            raise ValueError(f"the silence's density is a list of (frames, stride of at least 1): {self}")
+        for density in (self.silence_density, self.window_density):
+            if not density or any(frames < 0 or stride < 1 for frames, stride in density):
+                raise ValueError(f"the silence's density is a list of (frames, stride of at least 1): {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,10 @@ class WhisperIncrementalEncoder:
 
         Args:
             wanted: (state, until_sample) pairs, as for `advance`.
-            full_window: every frame of the silence up to the end of the window is encoded, Whisper's own way.
+            full_window: the silence up to the end of the window is encoded densely.
         """
         positions = self.model.config.audio_positions
-        density = _EVERY_FRAME if full_window else self.settings.silence_density
+        density = self.settings.window_density if full_window else self.settings.silence_density
         spans = []
         for state, until_sample in wanted:
             samples = until_sample - state.start_sample

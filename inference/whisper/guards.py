@@ -9,7 +9,7 @@ from dataclasses import dataclass
 FRAMES_PER_SECOND = 50  # encoder frames of 20 ms
 _LONGEST_NGRAM = 16
 _FEWEST_REPEATS = 4
-_FEWEST_TOKENS = 10  # a short word said four times in a row is speech
+_FEWEST_TOKENS = 10  # a short word said four times in a row may be speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class FinalGuard:
     lowest_mean_logprob: float = -1.0
     highest_compression: float = 2.4
     silence_probability: float = 0.6
+    repeat_evidence: float = 2.0
+    """A text that says something four times in a row must be so much likelier, as a difference of log probabilities,
+    than the likeliest that does not. Ours: people do say "no, no, no, no", and then the model is sure of it."""
 
     def trips(self, text: str, mean_logprob: float, looped: bool, ended: bool) -> bool:
         return (
@@ -63,3 +66,28 @@ def loop_start(tokens: Sequence[int]) -> int | None:
         if span <= count and all(tokens[-i] == tokens[-i - n] for i in range(1, span - n + 1)):
             return count - span + n
     return None
+
+
+def repeats_itself(kinds: Sequence[int]) -> bool:
+    """Whether an n-gram (n ≤ 16) stands four times in a row anywhere.
+
+    Args:
+        kinds: of each token what it says, whatever its case (`WordSplitter.kinds`).
+    """
+    for n in range(1, min(_LONGEST_NGRAM, len(kinds) // _FEWEST_REPEATS) + 1):
+        run = 0
+        for now, before in zip(kinds[n:], kinds, strict=False):
+            run = run + 1 if now == before else 0
+            if run == n * (_FEWEST_REPEATS - 1):
+                return True
+    return False
+
+
+def fourth_repeats(kinds: Sequence[int]) -> set[int]:
+    """What may not follow if no n-gram (n ≤ 16) is to begin a fourth time in a row. `kinds` as above."""
+    most = _FEWEST_REPEATS - 1
+    found = set()
+    for n in range(1, min(_LONGEST_NGRAM, len(kinds) // most) + 1):
+        if all(kinds[-i] == kinds[-i - n] for i in range(1, n * (most - 1) + 1)):
+            found.add(kinds[-n])
+    return found

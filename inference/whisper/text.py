@@ -50,6 +50,11 @@ class WordSplitter:
             piece = tokenizer.id_to_token(token) or ""
             self._bytes.append(bytes(to_byte[c] for c in piece if c in to_byte))
 
+    def kinds(self) -> list[int]:
+        """Of each text token what it says, as a number: alike for tokens that differ in case, spaces or punctuation."""
+        numbers: dict[str, int] = {}
+        return [numbers.setdefault(_said(piece), len(numbers)) for piece in self._bytes]
+
     def text(self, tokens: Sequence[int]) -> str:
         return b"".join(self._bytes[token] for token in tokens).decode("utf-8", errors="replace")
 
@@ -85,6 +90,11 @@ class WordSplitter:
         """
         begins = [at for at, token in enumerate(tokens) if at == 0 or not _goes_on(self._bytes[token])]
         return list(pairwise([*begins, len(tokens)]))
+
+
+def _said(piece: bytes) -> str:
+    text = piece.decode("utf-8", errors="backslashreplace").casefold()
+    return "".join(c for c in text if unicodedata.category(c)[0] not in "PZ")
 
 
 def _goes_on(piece: bytes) -> bool:

@@ -5,8 +5,8 @@
                                      └─▶ segment ended   ──▶ final job ──▶ finals leave in the order of the utterances
 
 An early final is a final that is worked out during the silence before its endpoint. If the segment then ends where it
-was expected to, its answer is the final, word for word what a final job would have answered; if speech goes on, it
-was one more interim.
+was expected to, its answer is the final, word for word what a final job would have answered; if speech goes on, it is
+forgotten.
 
 What is asked of the engine is a function of the samples: an interim at each multiple of BLOCK_SAMPLES inside speech,
 an early final at its pauses, the final up to its end. Which interims and early finals run is up to the scheduler,
@@ -125,6 +125,7 @@ class Channel:
             patient_agreement=settings.patient_agreement,
             hold_back_samples=settings.hold_back_samples,
             min_confidence=settings.min_confidence,
+            unsure_confidence=settings.unsure_confidence,
             not_before_sample=event.start_sample,
         )
         self._open = Utterance(
@@ -257,9 +258,8 @@ class Channel:
                 return self._resolve(utterance, final)
         utterance.decoded_until = max(utterance.decoded_until, hypothesis.decoded_until)
         utterance.asked_at = None if utterance.decoded_until >= utterance.asked_until else now
-        # An early final has the audio up to where the segment would end; interims may have had the silence after it.
-        hypothesis = msgspec.structs.replace(hypothesis, decoded_until=utterance.decoded_until)
-        return list(self._updates(utterance, hypothesis))
+        # Interims are decoded from other states: an early final shown among them would be taken back by the next one.
+        return [] if hypothesis.early else list(self._updates(utterance, hypothesis))
 
     def job_failed(self, error: JobError) -> list[Effect]:
         """A job was given up. A later interim covers a failed one; a failed final becomes a gap."""

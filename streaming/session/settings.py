@@ -36,10 +36,14 @@ class SessionSettings:
     min_confidence: float = 0.65
     """A word with less is stable only once `patient_agreement` hypotheses agree on it."""
     patient_agreement: int = 6
+    unsure_confidence: float = 0.45
+    """A word with less than this is not stable before the final, nor are those after it."""
 
     def __post_init__(self) -> None:
         if self.patient_agreement < self.agreement:
             raise ValueError("patient_agreement must be at least agreement")
+        if not 0 <= self.unsure_confidence <= self.min_confidence <= 1:
+            raise ValueError("unsure_confidence must be at least 0 and at most min_confidence, which is at most 1")
         if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:
             raise ValueError("low_water_samples must be at least 30 s and below high_water_samples")
         if not 0 < self.slow_interims_after_s < self.finals_only_after_s:

@@ -1,9 +1,10 @@
 """What an utterance's successive hypotheses agree on: words with ids, a stable prefix, a final.
 
-LocalAgreement-n: a word is stable once the last n hypotheses have the same text at its place and all words before it
-are stable. Source: `HypothesisBuffer` of ufal/whisper_streaming; Macháček, Dabre, Bojar 2023, "Turning Whisper into
-Real-Time Transcription System", arXiv 2307.14743, section 3.1. Unlike there, the stable words' tokens bind the next
-interim (`prefix_tokens`), so that the agreement starts right after them and not at a place guessed from time stamps.
+LocalAgreement-n: a word is stable once the last n hypotheses have the same text at its place, another word follows it
+(the last one may still grow, "open" to "open-source"), and all words before it are stable. Source: `HypothesisBuffer`
+of ufal/whisper_streaming; Macháček, Dabre, Bojar 2023, "Turning Whisper into Real-Time Transcription System", arXiv
+2307.14743, section 3.1. Unlike there, the stable words' tokens bind the next interim (`prefix_tokens`), so that the
+agreement starts right after them and not at a place guessed from time stamps.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ class Stabilizer:
         tentative_hold_back_samples: int = 8_000,
         sure_confidence: float = 0.9,
         min_confidence: float = 0.0,
+        unsure_confidence: float = 0.0,
         not_before_sample: int = 0,
     ) -> None:
         """
         Args:
             agreement: how many hypotheses must agree on a word, at least 1.
             hold_back_samples: a word is not made stable while it ends less than this before the decoded audio's end,
-            min_confidence: nor while its confidence is below this, unless `patient_agreement` hypotheses agree on it.
+            min_confidence: nor while its confidence is below this, unless `patient_agreement` hypotheses agree on it,
+            unsure_confidence: nor ever while it is below this.
             tentative_hold_back_samples: a tentative word that ends less than this before the decoded audio's end, and
                 those after it, are not shown yet, as the newest sounds are only half heard; 0: all are shown.
             sure_confidence: a half-heard word is shown all the same if its confidence is at least this.
@@ -77,6 +80,8 @@ class Stabilizer:
         """
         if not 1 <= agreement <= patient_agreement:
             raise ValueError("agreement must be at least 1 and at most patient_agreement")
+        if unsure_confidence > min_confidence:
+            raise ValueError("unsure_confidence must be at most min_confidence")
         self.utterance = utterance
         self.channel = channel
         self.policy = policy
@@ -86,6 +91,7 @@ class Stabilizer:
         self._tentative_hold_back_samples = tentative_hold_back_samples
         self._sure_confidence = sure_confidence
         self._min_confidence = min_confidence
+        self._unsure_confidence = unsure_confidence
         self._not_before_sample = not_before_sample
         self._revision = -1
         self._words: list[TranscriptWord] = []  # stable words, then tentative ones
@@ -177,7 +183,7 @@ class Stabilizer:
         texts = [word.text for word in self._words]
         if len(self._earlier) >= self._agreement - 1:
             until = self._stable
-            while until < len(self._words) and self._agreed(until, decoded_until):
+            while until < len(self._words) - 1 and self._agreed(until, decoded_until):  # the last one may still grow
                 until += 1
             until = _without_open_code(texts, self._stable, until)
             for index in range(self._stable, until):
@@ -188,6 +194,8 @@ class Stabilizer:
     def _agreed(self, index: int, decoded_until: int) -> bool:
         word = self._words[index]
         if word.end_sample > decoded_until - self._hold_back_samples:
+            return False
+        if word.confidence < self._unsure_confidence:
             return False
         sure = word.confidence >= self._min_confidence
         needed = (self._agreement if sure else self._patient_agreement) - 1

@@ -15,6 +15,8 @@ from vad import (
     SegmentEnded,
     Segmenter,
     SegmentEvent,
+    SegmentPaused,
+    SegmentResumed,
     SegmentStarted,
     SpeechDetector,
     make_detector,
@@ -83,7 +85,7 @@ def test_segments_lie_on_the_grid_in_order_and_within_their_bounds(
 ) -> None:
     pcm = sound(parts)
     commands = set(data.draw(st.lists(st.integers(1, len(pcm)), max_size=2)))
-    last_end, open_start, at = 0, None, 0
+    last_end, open_start, at, expected_end = 0, None, 0, None
     for event in segments(endpointing, LoudnessDetector(), pcm, [], commands):
         assert at <= event.at_sample <= len(pcm)
         at = event.at_sample
@@ -93,8 +95,17 @@ def test_segments_lie_on_the_grid_in_order_and_within_their_bounds(
                 assert last_end <= event.start_sample <= event.at_sample
                 assert event.start_sample % 320 == 0
                 open_start = event.start_sample
+            case SegmentPaused():
+                assert open_start is not None
+                assert expected_end is None
+                expected_end = event.end_sample
+            case SegmentResumed():
+                assert expected_end is not None
+                expected_end = None
             case SegmentEnded():
                 assert event.start_sample == open_start
+                assert expected_end in (None, event.end_sample), "a pause names the end, unless speech goes on"
+                expected_end = None
                 assert event.end_sample % 320 == 0
                 assert event.start_sample < event.end_sample <= event.at_sample
                 assert event.end_sample - event.start_sample <= endpointing.max_utterance_ms * 16

@@ -117,4 +117,5 @@ def answer_to(job: Job, texts: Iterable[str], confidence: float = 0.9) -> Hypoth
         )
         for n, text in enumerate(texts)
     )
-    return Hypothesis(job.stream, job.utterance, job.revision, job.kind == "final", job.until_sample, words)
+    final, early = job.kind == "final", job.kind == "early_final"
+    return Hypothesis(job.stream, job.utterance, job.revision, final, job.until_sample, words, early=early)

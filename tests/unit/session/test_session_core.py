@@ -55,8 +55,8 @@ def test_speech_becomes_an_utterance_with_interims_on_the_grid_and_one_final() -
     assert 3500 <= ended.at_ms <= 3540, "the endpoint fires min_silence_ms after the speech"
 
     interims = [job.until_sample for job in driver.jobs if job.kind == "interim"]
-    assert interims == [3 * HALF_S, 4 * HALF_S, 5 * HALF_S, 6 * HALF_S, 7 * HALF_S]
-    (final,) = [job for job in driver.jobs if job.kind == "final"]
+    assert interims == [3 * HALF_S, 4 * HALF_S, 5 * HALF_S, 6 * HALF_S]
+    (final,) = [job for job in driver.jobs if job.kind != "interim"]
     assert final.start_sample % 320 == 0
     assert final.start_sample <= 16_000 - 200 * 16 < final.start_sample + 832
     assert 3.2 * 16_000 <= final.until_sample <= 3.25 * 16_000
@@ -85,22 +85,23 @@ def test_a_job_binds_the_words_that_are_stable_when_it_starts() -> None:
     driver.give(audio(speech((0.5, 4.0), total_s=3.0)))
     first, second, third = driver.jobs[:3]
     assert driver.core.prefix_tokens(first) == ()
-    driver.reply(first, "so")
-    driver.reply(second, "so", "we")
-    hypothesis = answer_to(third, ["so"])
-    assert driver.core.prefix_tokens(third) == hypothesis.words[0].tokens
+    driver.reply(first, "so", "we")
+    driver.reply(second, "so", "we", "went")
+    hypothesis = answer_to(third, ["so", "we"])
+    assert driver.core.prefix_tokens(third) == hypothesis.words[0].tokens + hypothesis.words[1].tokens
     states = [word.state for word in driver.sent(Transcript)[-1].words]
-    assert states == ["stable", "tentative"]
+    assert states == ["stable", "stable", "tentative"]
 
 
-@pytest.mark.parametrize(("confidence", "stable_after"), [(0.65, 2), (0.64, 6)])
+@pytest.mark.parametrize(("confidence", "stable_after"), [(0.65, 2), (0.64, 6), (0.45, 6), (0.44, 8)])
 def test_a_word_below_the_least_confidence_needs_more_agreement(confidence: float, stable_after: int) -> None:
-    """The session's defaults: two interims agree on a sure word, six on an unsure one."""
+    """The session's defaults: two interims agree on a sure word, six on an unsure one; below that it is never stable,
+    and seven answer here."""
     driver = Driver(make_core())
     driver.give(audio(speech((0.5, 4.0), total_s=4.0)))
     stable = []
     for job in driver.jobs[:7]:
-        driver.reply(job, "so", confidence=confidence)
+        driver.reply(job, "so", "we", confidence=confidence)
         stable.append(bool(driver.core.prefix_tokens(job)))
     assert stable == [answered >= stable_after for answered in range(1, 8)]
 
@@ -111,6 +112,113 @@ def test_a_final_is_free_unless_the_session_asked_for_append_only() -> None:
         driver.give(audio(speech((0.5, 2.5), total_s=2.6)))
         final = msgspec.structs.replace(driver.jobs[-1], kind="final")
         assert bool(driver.core.prefix_tokens(final)) is bound
+
+
+class TestEarlyFinals:
+    """Speech from 1 s to 3 s. Half of the 500 ms of silence that end it have passed at 3.25 s, all of them at 3.5 s."""
+
+    PAUSED, ENDED = 54_000, 60_000
+
+    def paused(self, start: Start | None = None, settings: SessionSettings | None = None) -> Driver:
+        driver = Driver(make_core(start, settings))
+        driver.give(audio(speech((1.0, 3.0), total_s=6.0)[: self.PAUSED]))
+        return driver
+
+    def go_on(self, driver: Driver, *spans_s: tuple[float, float], until: int = ENDED) -> None:
+        driver.give(audio(speech((1.0, 3.0), *spans_s, total_s=6.0)[self.PAUSED : until], self.PAUSED))
+
+    def test_in_a_pause_the_final_is_worked_out_and_leaves_when_the_endpoint_fires(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        assert early.kind == "early_final"
+        driver.reply(early, "so", "we", "went")
+        assert driver.sent(Transcript) == [], "it may not be the end yet"
+        self.go_on(driver)
+        (final,) = driver.sent(Transcript)
+        (ended,) = [message for message in driver.sent(Speech) if message.state == "ended"]
+        assert (final.final, final.text) == (True, "so we went")
+        assert driver.messages.index(ended) < driver.messages.index(final)
+        assert driver.jobs[-1] is early, "nothing more is asked for"
+        assert [effect.utterance for effect in driver.effects if isinstance(effect, Discard)] == [1]
+
+    def test_it_is_the_job_that_the_final_would_be(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        self.go_on(driver)
+        final = driver.jobs[-1]
+        assert msgspec.structs.replace(early, kind="final", revision=final.revision) == final
+
+    def test_an_answer_on_its_way_when_the_endpoint_fires_is_the_final(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        self.go_on(driver)
+        driver.reply(early, "so", "we", "went")
+        assert [message.text for message in finals(driver)] == ["so we went"]
+        driver.reply(driver.jobs[-1], "so", "we", "went")
+        assert len(finals(driver)) == 1
+
+    def test_no_interim_is_asked_for_in_the_pause(self) -> None:
+        driver = self.paused()
+        asked = len(driver.jobs)
+        self.go_on(driver, until=56_200)
+        assert len(driver.jobs) == asked
+
+    def test_where_speech_goes_on_it_is_forgotten(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        driver.reply(early, "so", "we", "went")
+        self.go_on(driver, (3.4, 4.5), until=96_000)
+        (final,) = [job for job in driver.jobs if job.kind == "final"]
+        assert final.until_sample > early.until_sample
+        assert finals(driver) == []
+        driver.reply(final, "so", "we", "went", "on")
+        assert [message.text for message in finals(driver)] == ["so we went on"]
+
+    def test_interims_go_on_where_speech_does(self) -> None:
+        driver = self.paused()
+        asked = len(driver.jobs)
+        self.go_on(driver, (3.4, 4.5), until=72_000)
+        assert [job.until_sample for job in driver.jobs[asked:]] == [56_000, 64_000, 72_000]
+
+    def test_where_it_fails_the_final_is_asked_for_at_the_endpoint(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        driver.carry_out(driver.core.job_failed(JobError("s/0", 1, early.revision, "internal", "it broke")))
+        self.go_on(driver)
+        assert driver.jobs[-1].kind == "final"
+
+    def test_a_marker_in_the_pause_waits_for_it_and_for_nothing_else(self) -> None:
+        driver = self.paused()
+        asked = len(driver.jobs)
+        driver.give(Marker(id="m"))
+        assert driver.sent(MarkerEcho) == []
+        assert len(driver.jobs) == asked
+        driver.reply(driver.jobs[-1], "so")
+        assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+    def test_words_that_are_sent_for_good_bind_it(self) -> None:
+        """Of an append_only session; an answer that does not begin with all of them is not the final."""
+        driver = Driver(make_core(Start(interim="append_only", endpointing=ENDPOINTING)))
+        driver.give(audio(speech((1.0, 3.0), total_s=6.0)[: self.PAUSED]))
+        *interims, early = driver.jobs
+        driver.reply(interims[0], "so", "we")
+        driver.core.prefix_tokens(early)
+        driver.reply(interims[1], "so", "we", "went")
+        driver.reply(early, "oh", "we", "went")
+        self.go_on(driver)
+        assert driver.jobs[-1].kind == "final"
+        assert driver.core.prefix_tokens(driver.jobs[-1]) == tuple(
+            token for word in answer_to(early, ["so", "we"]).words for token in word.tokens
+        )
+        assert finals(driver) == []
+
+    def test_under_load_and_where_they_are_switched_off_there_are_none(self) -> None:
+        assert {job.kind for job in self.paused(settings=SessionSettings(early_finals=False)).jobs} == {"interim"}
+        driver = Driver(make_core())
+        driver.give(audio(speech((0.1, 9.0), total_s=1.0)))
+        driver.tick(2.1)
+        driver.give(audio(speech((0.0, 1.0), total_s=1.4), 16_000))
+        assert {job.kind for job in driver.jobs} == {"interim"}
 
 
 def test_finals_leave_in_the_order_of_their_utterances() -> None:
@@ -234,7 +342,7 @@ def test_finalize_ends_open_speech_and_speech_may_go_on() -> None:
     driver.give(audio(samples[:32_000]), Finalize(), audio(samples[32_000:], 32_000), Stop())
     ended = [(message.utterance, message.rule) for message in driver.sent(Speech) if message.state == "ended"]
     assert ended == [(1, "finalize"), (2, "silence")]
-    one, two = [job for job in driver.jobs if job.kind == "final"]
+    one, two = [job for job in driver.jobs if job.kind != "interim"]
     assert two.start_sample == one.until_sample
 
 
@@ -281,7 +389,7 @@ def test_configure_changes_endpointing_from_there_on() -> None:
 def test_configure_turns_interims_off_for_the_utterances_that_follow() -> None:
     driver = Driver(make_core(), answer=True)
     driver.give(Configure(interim="off", events=False), audio(speech((0.5, 3.0), total_s=4.0)))
-    assert [job.kind for job in driver.jobs] == ["final"]
+    assert [job.kind for job in driver.jobs] == ["early_final"]
     assert [message.final for message in driver.sent(Transcript)] == [True]
 
 

@@ -74,14 +74,20 @@ def test_a_word_is_stable_when_two_hypotheses_agree_on_it_and_on_all_before_it()
 
 
 def test_three_must_agree_where_the_agreement_is_three() -> None:
-    *_, second, third = feed(make(agreement=3), "red", "red", "red")
+    *_, second, third = feed(make(agreement=3), "red green", "red green", "red green")
     assert states(second) == ""
     assert not second.changed
-    assert states(third) == "red:s"
+    assert states(third) == "red:s green:t"
 
 
 def test_one_hypothesis_is_enough_where_the_agreement_is_one() -> None:
-    assert states(feed(make(agreement=1), "red green")[0]) == "red:s green:s"
+    assert states(feed(make(agreement=1), "red green blue")[0]) == "red:s green:s blue:t"
+
+
+def test_the_last_word_is_not_stable_however_many_agree_on_it() -> None:
+    """What it begins may go on: "open" to "open-source"."""
+    *_, last = feed(make(), "red open", "red open", "red open", "red open-source now")
+    assert states(last) == "open-source:t now:t"
 
 
 def test_an_agreement_below_one_is_refused() -> None:
@@ -92,13 +98,15 @@ def test_an_agreement_below_one_is_refused() -> None:
 def test_a_word_close_to_the_end_of_the_audio_is_held_back() -> None:
     stabilizer = make(hold_back_samples=1_600)
     end = 2 * WORD_SAMPLES
-    stabilizer.hypothesis(hypothesis(0, "red green", decoded_until=end))
-    agreed = stabilizer.hypothesis(hypothesis(1, "red green", decoded_until=end + 1_599))
-    later = stabilizer.hypothesis(hypothesis(2, "red green", decoded_until=end + 1_600))
+    stabilizer.hypothesis(hypothesis(0, "red green blue", decoded_until=end))
+    agreed = stabilizer.hypothesis(hypothesis(1, "red green blue", decoded_until=end + 1_599))
+    later = stabilizer.hypothesis(hypothesis(2, "red green blue", decoded_until=end + 1_600))
     assert agreed is not None
-    assert states(agreed) == "red:s green:t"
+    assert agreed.words[0].state == "stable"
+    assert stabilizer.stable_words == 2
     assert later is not None
-    assert states(later) == "green:s"
+    assert later.words[0].text == "green"
+    assert later.words[0].state == "stable"
 
 
 def test_a_tentative_word_close_to_the_end_of_the_audio_is_not_shown_but_counts_for_the_agreement() -> None:
@@ -145,24 +153,39 @@ def test_an_unsure_word_is_stable_once_as_many_hypotheses_agree_on_it_as_patienc
     stabilizer = make(min_confidence=0.5, patient_agreement=4)
     counts = []
     for revision in range(4):
-        stabilizer.hypothesis(hypothesis(revision, "red green blue", unsure="green"))
+        stabilizer.hypothesis(hypothesis(revision, "red green blue grey", unsure="green"))
         counts.append(stabilizer.stable_words)
     assert counts == [0, 1, 1, 3]
+
+
+@pytest.mark.parametrize(("confidence", "stable"), [(0.29, 1), (0.3, 3)])
+def test_a_word_below_the_least_confidence_of_all_waits_for_the_final_with_those_after_it(
+    confidence: float, stable: int
+) -> None:
+    stabilizer = make(min_confidence=0.5, unsure_confidence=0.3, patient_agreement=4)
+    for revision in range(40):
+        stabilizer.hypothesis(hypothesis(revision, "red green blue grey", unsure="green", confidence=confidence))
+    assert stabilizer.stable_words == stable
+
+
+def test_a_least_confidence_of_all_above_the_usual_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most min_confidence"):
+        make(min_confidence=0.5, unsure_confidence=0.51)
 
 
 def test_patience_begins_anew_where_an_unsure_word_was_another_one() -> None:
     stabilizer = make(min_confidence=0.5, patient_agreement=3)
     counts = []
-    for revision, text in enumerate(["red green", "red green", "red greet", "red green", "red green", "red green"]):
-        stabilizer.hypothesis(hypothesis(revision, text, unsure="green greet"))
+    for revision, now in enumerate(["green", "green", "greet", "green", "green", "green"]):
+        stabilizer.hypothesis(hypothesis(revision, f"red {now} or", unsure="green greet"))
         counts.append(stabilizer.stable_words)
     assert counts == [0, 1, 1, 1, 1, 2]
 
 
 def test_a_word_that_was_unsure_needs_only_the_agreement_when_it_becomes_sure() -> None:
     stabilizer = make(min_confidence=0.5, patient_agreement=4)
-    stabilizer.hypothesis(hypothesis(0, "red green", unsure="green"))
-    stabilizer.hypothesis(hypothesis(1, "red green"))
+    stabilizer.hypothesis(hypothesis(0, "red green blue", unsure="green"))
+    stabilizer.hypothesis(hypothesis(1, "red green blue"))
     assert stabilizer.stable_words == 2
 
 
@@ -187,17 +210,18 @@ def test_patience_below_the_agreement_is_refused() -> None:
     ],
 )
 def test_a_number_or_a_spelling_is_stable_once_two_ordinary_words_after_it_would_be(text: str, stable: int) -> None:
+    """With a word at the end, which is not stable itself."""
     stabilizer = make()
-    feed(stabilizer, text, text, text)
+    feed(stabilizer, *[f"{text} end"] * 3)
     assert stabilizer.stable_words == stable
 
 
 def test_a_number_waits_for_words_that_are_agreed_on() -> None:
     """Two ordinary words that only the newest hypothesis has are not yet what a number waits for."""
     stabilizer = make()
-    feed(stabilizer, "call 49", "call 49", "call 49 now please")
+    feed(stabilizer, "call 49", "call 49", "call 49 now please end")
     assert stabilizer.stable_words == 1
-    stabilizer.hypothesis(hypothesis(3, "call 49 now please"))
+    stabilizer.hypothesis(hypothesis(3, "call 49 now please end"))
     assert stabilizer.stable_words == 4
 
 
@@ -213,8 +237,8 @@ def test_a_number_is_not_sent_where_words_cannot_be_taken_back_until_two_words_f
     stabilizer = make("append_only")
     *_, second = feed(stabilizer, "call 49 now", "call 49 now")
     assert second.text == "call"
-    stabilizer.hypothesis(hypothesis(2, "call 49 now please"))
-    update = stabilizer.hypothesis(hypothesis(3, "call 49 now please"))
+    stabilizer.hypothesis(hypothesis(2, "call 49 now please end"))
+    update = stabilizer.hypothesis(hypothesis(3, "call 49 now please end"))
     assert update is not None
     assert update.text == "call 49 now please"
 
@@ -242,16 +266,16 @@ def test_an_append_only_final_is_bound_by_the_stable_words() -> None:
 
 def test_a_job_older_than_a_stable_word_cannot_change_it() -> None:
     stabilizer = make()
-    feed(stabilizer, "the cat", "the cat")
-    update = stabilizer.hypothesis(hypothesis(2, "the hat sat"))
+    feed(stabilizer, "the cat sat", "the cat sat")
+    update = stabilizer.hypothesis(hypothesis(2, "the hat sat down"))
     assert update is not None
-    assert update.text == "the cat sat"
-    assert states(update) == "sat:t"
+    assert update.text == "the cat sat down"
+    assert states(update) == "sat:s down:t"
 
 
 def test_a_stable_word_keeps_its_time_whatever_later_hypotheses_say() -> None:
     stabilizer = make()
-    feed(stabilizer, "red green", "red green")
+    feed(stabilizer, "red green blue", "red green blue")
     moved = Hypothesis(
         stream="s",
         utterance=7,
@@ -288,9 +312,9 @@ def test_older_revisions_are_dropped() -> None:
 def test_a_hypothesis_that_changes_nothing_visible_says_so() -> None:
     stabilizer = make()
     feed(stabilizer, "red", "red", "red")
-    update = stabilizer.hypothesis(hypothesis(3, "red", decoded_until=77))
+    update = stabilizer.hypothesis(hypothesis(3, "red", decoded_until=10_077))
     assert update is not None
-    assert (update.changed, update.words, update.from_word, update.decoded_until) == (False, (), 1, 77)
+    assert (update.changed, update.words, update.from_word, update.decoded_until) == (False, (), 1, 10_077)
 
 
 def test_a_shorter_hypothesis_takes_tentative_words_back_only() -> None:
@@ -332,7 +356,7 @@ def test_nothing_is_taken_after_the_final() -> None:
 
 def test_an_empty_final_takes_everything_back() -> None:
     stabilizer = make()
-    feed(stabilizer, "red green", "red green")
+    feed(stabilizer, "red green blue", "red green blue")
     final = stabilizer.hypothesis(hypothesis(2, "", final=True))
     assert final is not None
     assert (final.from_word, final.words, final.text, final.corrected) == (0, (), "", 2)
@@ -359,7 +383,7 @@ def test_with_interims_off_only_the_final_is_sent() -> None:
 
 def test_a_stable_word_that_grows_is_followed_by_a_glued_word() -> None:
     stabilizer = make()
-    feed(stabilizer, "we play", "we play")
+    feed(stabilizer, "we play on", "we play on")
     update = stabilizer.hypothesis(hypothesis(2, "we playing now"))
     assert update is not None
     assert [(one.text, one.glued) for one in update.words] == [("ing", True), ("now", False)]
@@ -368,7 +392,7 @@ def test_a_stable_word_that_grows_is_followed_by_a_glued_word() -> None:
 
 def test_punctuation_that_grows_on_a_stable_word_waits_for_the_final() -> None:
     stabilizer = make()
-    feed(stabilizer, "hello", "hello")
+    feed(stabilizer, "hello world", "hello world")
     update = stabilizer.hypothesis(hypothesis(2, "hello, world"))
     assert update is not None
     assert update.text == "hello world"
@@ -376,7 +400,7 @@ def test_punctuation_that_grows_on_a_stable_word_waits_for_the_final() -> None:
 
 def test_punctuation_that_grows_on_a_sent_word_is_glued_to_it_where_finals_are_bound() -> None:
     stabilizer = make("append_only")
-    feed(stabilizer, "hello", "hello")
+    feed(stabilizer, "hello world", "hello world")
     final = stabilizer.hypothesis(hypothesis(2, "hello, world", final=True))
     assert final is not None
     assert final.text == "hello, world"

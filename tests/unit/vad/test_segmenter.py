@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vad import EndpointSettings, NoSpeech, SegmentEnded, Segmenter, SegmentEvent, SegmentStarted
+from vad import (
+    EndpointSettings,
+    NoSpeech,
+    SegmentEnded,
+    Segmenter,
+    SegmentEvent,
+    SegmentPaused,
+    SegmentResumed,
+    SegmentStarted,
+)
 
 FRAME = 512
 SECOND_FRAMES = 31  # 0.992 s
@@ -42,6 +51,7 @@ def test_speech_between_silences_becomes_one_segment_with_pre_roll_and_padding()
     events = segmenter().feed(audio((10, 0), (10, 900), (20, 0)))
     assert events == [
         SegmentStarted(start_sample=3520, onset_sample=5120, at_sample=13 * FRAME),
+        SegmentPaused(end_sample=11840, at_sample=25 * FRAME),
         SegmentEnded(start_sample=3520, end_sample=11840, offset_sample=10240, at_sample=30 * FRAME, rule="silence"),
     ]
 
@@ -55,6 +65,38 @@ def test_speech_that_resumes_just_before_the_endpoint_holds_it_off() -> None:
     """Two frames of speech after nine of silence are not confirmed yet when ten frames have passed, but then are."""
     (end,) = ended(segmenter().feed(audio((10, 900), (9, 0), (3, 900), (20, 0))))
     assert end.offset_sample == 22 * FRAME
+
+
+def test_a_segment_pauses_after_half_of_the_silence_that_ends_it_and_resumes_with_speech() -> None:
+    """Five frames, 160 ms. Speech is confirmed by its third frame. The second pause is the end."""
+    events = segmenter().feed(audio((10, 900), (9, 0), (10, 900), (20, 0)))
+    assert events[1:-1] == [
+        SegmentPaused(end_sample=6_720, at_sample=15 * FRAME),
+        SegmentResumed(at_sample=22 * FRAME),
+        SegmentPaused(end_sample=16_640, at_sample=34 * FRAME),
+    ]
+    assert ended(events)[0].end_sample == 16_640
+
+
+def test_a_click_in_the_pause_is_no_resumption() -> None:
+    events = segmenter().feed(audio((10, 900), (6, 0), (2, 900), (20, 0)))
+    assert [type(event) for event in events] == [SegmentStarted, SegmentPaused, SegmentEnded]
+
+
+def test_a_pause_is_said_only_once_all_of_the_padding_is_there() -> None:
+    """Of 320 ms of silence 280 are kept: nine frames are enough for that, and ten end the segment."""
+    settings = EndpointSettings(min_speech_ms=96, min_silence_ms=320, pad_ms=280)
+    events = segmenter(settings).feed(audio((10, 900), (20, 0)))
+    paused, end = events[1:]
+    assert isinstance(paused, SegmentPaused)
+    assert isinstance(end, SegmentEnded)
+    assert (paused.at_sample, end.at_sample) == (19 * FRAME, 20 * FRAME)
+    assert paused.end_sample == end.end_sample
+
+
+def test_a_segment_whose_padding_is_as_long_as_its_silence_does_not_pause() -> None:
+    events = segmenter(EndpointSettings(min_silence_ms=320, pad_ms=400)).feed(audio((10, 900), (20, 0)))
+    assert [type(event) for event in events] == [SegmentStarted, SegmentEnded]
 
 
 def test_a_click_in_the_silence_does_not_hold_off_the_endpoint_for_good() -> None:
@@ -82,7 +124,12 @@ def test_a_segment_that_grows_too_long_is_split_at_the_quietest_point_near_its_e
     assert first.end_sample % 320 == 0
     assert second.start_sample == first.end_sample
     assert second.rule == "silence"
-    assert [type(event) for event in events] == [SegmentStarted, SegmentEnded, SegmentStarted, SegmentEnded]
+    assert [type(event) for event in events if not isinstance(event, SegmentPaused)] == [
+        SegmentStarted,
+        SegmentEnded,
+        SegmentStarted,
+        SegmentEnded,
+    ]
 
 
 def test_of_points_equally_quiet_the_latest_is_taken() -> None:

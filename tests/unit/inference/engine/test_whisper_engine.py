@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference.engine.engine import WhisperEngine, build_engine
 from inference.engine.settings import EngineSettings
 from inference.pool.core import StepEngine
-from inference.pool.interface import EngineStartError, Hypothesis, Job, JobError, StepResult, StreamSpec
+from inference.pool.interface import EngineStartError, Hypothesis, Job, JobError, JobKind, StepResult, StreamSpec
 from inference.whisper.decoding import Decoded, DecodeRequest
 from inference.whisper.guards import FinalGuard
 from inference.whisper.weights import load_weights
@@ -42,7 +42,7 @@ def engine() -> WhisperEngine:
 
 def job(
     until: int,
-    kind: Literal["interim", "final"] = "final",
+    kind: JobKind = "final",
     *,
     stream: str = "s",
     utterance: int = 0,
@@ -357,7 +357,7 @@ class TestBadJobs:
         engine.open("s", StreamSpec())
         hear(engine, clip("question.flac")[:SECOND])
         prefix = tuple(range(1000, 1000 + length))
-        kinds: list[Literal["interim", "final"]] = ["interim", "final"] if length < 20 else ["interim"]
+        kinds: list[JobKind] = ["interim", "final"] if length < 20 else ["interim"]
         for kind in kinds:
             hypothesis = only(engine.step([job(SECOND, kind, prefix=prefix)]))
             assert tuple(t for word in hypothesis.words for t in word.tokens)[:length] == prefix
@@ -438,6 +438,24 @@ class TestBatches:
             assert words(found) == words(wanted)
             assert [w.start_sample for w in found.words] == [w.start_sample for w in wanted.words]
 
+    def test_an_early_final_is_the_final_and_leaves_the_utterance_as_it_is(self, engine: WhisperEngine) -> None:
+        """Interims and another final, of more audio, may follow."""
+        engine.open("s", StreamSpec())
+        pcm = hear(engine, clip("question.flac"))
+        first = only(engine.step([job(16_000, "interim")]))
+        early = only(engine.step([job(32_000, "early_final")]))
+        assert (early.early, early.final) == (True, False)
+        second = only(engine.step([job(40_000, "interim")]))
+        final = only(engine.step([job(len(pcm))]))
+        assert (final.early, final.final) == (False, True)
+        assert words(final) == words(heard_alone("question.flac"))
+
+        engine.open("t", StreamSpec())
+        hear(engine, pcm, stream="t")
+        assert only(engine.step([job(16_000, "interim", stream="t")])).words == first.words
+        assert only(engine.step([job(40_000, "interim", stream="t")])).words == second.words
+        assert only(engine.step([job(32_000, stream="t")])).words == early.words
+
     def test_interims_and_finals_share_a_batch(self, engine: WhisperEngine) -> None:
         for stream in ("a", "b"):
             engine.open(stream, StreamSpec())
@@ -456,7 +474,7 @@ class TestFallback:
         result = strict.step([job(len(pcm))])
         hypothesis = only(result)
         assert hypothesis.fallback
-        assert result.stats.encoder_frames_final > 1500
+        assert result.stats.encoder_frames_final > 900  # every second frame of most of the window
         assert words(hypothesis) == words(heard_alone("question.flac"))
         check_times(hypothesis, 0)
 
@@ -479,6 +497,36 @@ class TestFallback:
         assert hypothesis.fallback
         assert asked == [(1, 0.0), (1, 0.0)]
         assert words(hypothesis) == words(heard_alone("question.flac"))
+
+    @pytest.mark.parametrize(
+        ("evidence", "looped", "taken"),
+        [(2.1, False, "No, no, no, no."), (1.9, False, "No, no, no. Yes."), (3.0, True, "No, no, no. Yes.")],
+    )
+    def test_a_repetition_is_taken_only_if_it_is_much_likelier_than_the_text_without_it(
+        self, evidence: float, looped: bool, taken: str
+    ) -> None:
+        """As a difference of log probabilities of 2, and never where decoding was cut because it went in circles."""
+        engine = make_engine()
+        engine.open("s", StreamSpec())
+        pcm = hear(engine, clip("question.flac"))
+        asked: list[bool] = []
+
+        def script(requests: list[DecodeRequest]) -> list[Decoded]:
+            (request,) = requests
+            asked.append(request.no_fourth_repeat)
+            text = " No, no, no. Yes." if request.no_fourth_repeat else " No, no, no, no."
+            tokens = bundled().tokenizer.encode(text, add_special_tokens=False).ids
+            total = -0.5 - evidence if request.no_fourth_repeat else -0.5
+            ended = request.no_fourth_repeat or not looped
+            attention = torch.rand(8, len(tokens) + 1, request.audio.head_frames)
+            logprobs = [total / len(tokens)] * len(tokens)
+            return [Decoded(tokens, logprobs, ended, looped=not ended, attention=attention)]
+
+        engine.decoder.decode = script  # type: ignore[method-assign, assignment]
+        hypothesis = only(engine.step([job(len(pcm))]))
+        assert " ".join(words(hypothesis)) == taken
+        assert hypothesis.fallback == (taken != "No, no, no, no.")
+        assert asked == [False, True]
 
     def test_interims_are_never_decoded_again(self) -> None:
         strict = make_engine(guard=FinalGuard(lowest_mean_logprob=1.0))
@@ -508,7 +556,7 @@ def polyglot(tmp_path_factory: pytest.TempPathFactory) -> WhisperEngine:
 
 
 class TestMultilingual:
-    def prompt(self, engine: WhisperEngine, spec: StreamSpec, kind: Literal["interim", "final"]) -> tuple[str, ...]:
+    def prompt(self, engine: WhisperEngine, spec: StreamSpec, kind: JobKind) -> tuple[str, ...]:
         """The special tokens that a job is decoded with, and the language that is told, by their names."""
         seen: list[DecodeRequest] = []
         decode = engine.decoder.decode
@@ -537,9 +585,7 @@ class TestMultilingual:
         assert polyglot.info.languages == ("en", "de", "fr")
 
     @pytest.mark.parametrize("kind", ["interim", "final"])
-    def test_a_given_language_and_task_are_in_the_prompt(
-        self, polyglot: WhisperEngine, kind: Literal["interim", "final"]
-    ) -> None:
+    def test_a_given_language_and_task_are_in_the_prompt(self, polyglot: WhisperEngine, kind: JobKind) -> None:
         assert self.prompt(polyglot, StreamSpec("de"), kind) == ("start", "de", "transcribe", "plain", "told de")
         spec = StreamSpec("fr", task="translate")
         assert self.prompt(polyglot, spec, kind) == ("start", "fr", "translate", "plain", "told fr")

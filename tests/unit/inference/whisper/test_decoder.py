@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +13,8 @@ from transformers import GenerationConfig
 
 from inference.whisper.decoder import WhisperDecoder
 from inference.whisper.decoding import Decoded, DecodeRequest, FrontierRule
-from inference.whisper.encoder import WhisperIncrementalEncoder
-from inference.whisper.guards import TokenBudget
+from inference.whisper.encoder import EncoderSettings, WhisperIncrementalEncoder
+from inference.whisper.guards import TokenBudget, repeats_itself
 from inference.whisper.state import UtteranceState
 from tests.support.checkpoints import (
     SECOND,
@@ -42,10 +43,18 @@ def make_decoder(**options: Any) -> WhisperDecoder:
 
 
 @lru_cache(maxsize=16)
-def final(name: str, until: int | None = None, full_window: bool = False) -> UtteranceState:
+def final(name: str, until: int | None = None) -> UtteranceState:
     """A clip as a final sees it."""
     state = hear(encoder().new_state(0), clip(name)[:until])
-    return encoder().encode_many([(state, state.end_sample)], full_window)[0]
+    return encoder().encode_many([(state, state.end_sample)])[0]
+
+
+@lru_cache(maxsize=16)
+def over_the_whole_window(name: str) -> UtteranceState:
+    """A clip as Whisper itself sees it: every frame of the silence after it is encoded."""
+    every_frame = WhisperIncrementalEncoder(bundled_model(), EncoderSettings(window_density=((0, 1),)))
+    state = hear(every_frame.new_state(0), clip(name))
+    return every_frame.encode_many([(state, state.end_sample)], full_window=True)[0]
 
 
 @lru_cache(maxsize=16)
@@ -93,7 +102,7 @@ def transformers_greedy(name: str) -> list[int]:
 
 @pytest.mark.parametrize("name", ["question.flac", "prose.flac", "telephone.wav"])
 def test_over_the_full_window_it_is_transformers_greedy_search(name: str) -> None:
-    (ours,) = decode(make_decoder(), DecodeRequest(final(name, full_window=True), PROMPT))
+    (ours,) = decode(make_decoder(), DecodeRequest(over_the_whole_window(name), PROMPT))
     assert ours.ended
     assert ours.tokens == transformers_greedy(name)
 
@@ -103,7 +112,7 @@ def test_thin_silence_gives_the_words_of_the_full_window(name: str) -> None:
     thin, full = decode(
         make_decoder(),
         DecodeRequest(final(name), PROMPT),
-        DecodeRequest(final(name, full_window=True), PROMPT),
+        DecodeRequest(over_the_whole_window(name), PROMPT),
     )
     assert text(thin.tokens) == text(full.tokens)
 
@@ -227,6 +236,28 @@ class TestLimits:
         assert decoded.looped
         assert not decoded.ended
         assert decoded.tokens == [said] * 10
+
+    def test_nothing_is_said_a_fourth_time_in_a_row_where_that_is_asked_for(self) -> None:
+        """Only four tokens are left to say, and two of them say the same; the end is not among them."""
+        said, also, *others = 1000, 1001, 2000, 2001
+        kinds = [said if token == also else token for token in range(END)]
+        decoder = make_decoder(suppress={*range(END + 1)} - {said, also, *others}, kinds=kinds)
+        request = DecodeRequest(final("prose.flac"), PROMPT, no_fourth_repeat=True)
+        (free,) = decode(decoder, replace(request, no_fourth_repeat=False))
+        (bound,) = decode(decoder, request)
+        (drafted,) = decode(decoder, replace(request, draft=tuple(free.tokens)))
+        assert repeats_itself([kinds[token] for token in free.tokens])
+        assert len(bound.tokens) > 20
+        assert not repeats_itself([kinds[token] for token in bound.tokens])
+        assert drafted.tokens == bound.tokens
+
+    def test_speech_that_does_not_repeat_itself_is_the_same_where_it_may_not(self) -> None:
+        plain, bound = decode(
+            make_decoder(),
+            DecodeRequest(final("prose.flac"), PROMPT),
+            DecodeRequest(final("prose.flac"), PROMPT, no_fourth_repeat=True),
+        )
+        assert bound.tokens == plain.tokens
 
     def test_suppressed_tokens_are_never_said(self) -> None:
         (plain,) = decode(make_decoder(), DecodeRequest(final("question.flac"), PROMPT))

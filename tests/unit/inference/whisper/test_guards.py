@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inference.whisper.guards import FinalGuard, TokenBudget, compression, loop_start
+from inference.whisper.guards import FinalGuard, TokenBudget, compression, fourth_repeats, loop_start, repeats_itself
 
 SENTENCE = list(range(100, 116))  # 16 tokens, none twice
 
@@ -44,6 +46,57 @@ def test_speech_that_repeats_itself_is_no_loop(kind: str) -> None:
 def test_a_loop_is_seen_at_its_tenth_token() -> None:
     """Decoding that looks after each token stops there, not at the budget."""
     assert next(n for n in range(1, 15) if loop_start([7] * n) is not None) == 10
+
+
+@pytest.mark.parametrize(
+    ("kinds", "repeats"),
+    [
+        ([], False),
+        ([7, 7, 7], False),
+        ([7, 7, 7, 7], True),
+        ([1, 7, 7, 7, 7, 2], True),
+        ([7, 8, 7, 8, 7, 8], False),
+        ([7, 8, 7, 8, 7, 8, 7], False),
+        ([7, 8, 7, 8, 7, 8, 7, 8], True),
+        ([*SENTENCE * 3, *SENTENCE[:-1]], False),
+        (SENTENCE * 4, True),
+        ([*SENTENCE, 99] * 4, False),
+    ],
+)
+def test_a_text_repeats_itself_that_says_something_four_times_in_a_row(kinds: list[int], repeats: bool) -> None:
+    assert repeats_itself(kinds) is repeats
+
+
+@pytest.mark.parametrize(
+    ("kinds", "forbidden"),
+    [
+        ([], set()),
+        ([7, 7], set()),
+        ([7, 7, 7], {7}),
+        ([7, 8, 7, 8, 7, 8], {7}),
+        ([8, 7, 8, 7, 8], set()),
+        ([8, 7, 8, 7, 8, 7], {8}),
+        ([1, 7, 8, 7, 8, 7, 8], {7}),
+        ([7, 7, 7, 1], set()),
+        ([7, 7, 7, 8, 7, 7, 7, 8, 7, 7, 7, 8], {7}),
+        ([8, 7, 7, 7, 8, 7, 7, 7, 8, 7, 7, 7], {7, 8}),
+        (SENTENCE * 3, {SENTENCE[0]}),
+    ],
+)
+def test_what_would_begin_a_fourth_time_in_a_row_may_not_follow(kinds: list[int], forbidden: set[int]) -> None:
+    assert fourth_repeats(kinds) == forbidden
+
+
+@given(st.lists(st.integers(0, 2), max_size=40))
+def test_a_text_without_what_may_not_follow_never_repeats_itself(kinds: list[int]) -> None:
+    """Of three kinds one is always left, or the text ends."""
+    said: list[int] = []
+    for kind in kinds:
+        allowed = {0, 1, 2} - fourth_repeats(said)
+        if not allowed:
+            break
+        said.append(kind if kind in allowed else min(allowed))
+    assert not repeats_itself(said)
 
 
 @pytest.mark.parametrize(("frames", "tokens"), [(0, 8), (25, 12), (50, 16), (55, 16), (1500, 248)])

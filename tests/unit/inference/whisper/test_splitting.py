@@ -42,6 +42,16 @@ class TestWords:
             '"really"?',
         ]
 
+    def test_tokens_that_say_the_same_are_of_one_kind(self) -> None:
+        kinds = splitter().kinds()
+        assert len(kinds) == bundled().vocabulary.end_of_text
+
+        def said(text: str) -> list[int]:
+            return [kinds[token] for token in encode(text)]
+
+        assert said(" No, no.") == said("no. No,")
+        assert len(set(said(" yes no maybe"))) == 3
+
     def test_no_words_in_nothing_and_in_space(self) -> None:
         assert words("") == []
         assert words("   ") == []
