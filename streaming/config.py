@@ -173,6 +173,11 @@ def _convert(value: Any, kind: Any, key: str, source: str) -> Any:
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{key} must be a list of texts, not {value!r} (from {source})")
         return tuple(item.strip() for item in items if item.strip())
+    if kind is bool:
+        value = _TRUTH.get(value.lower(), value) if isinstance(value, str) else value
+        if isinstance(value, bool):
+            return value
+        raise ConfigError(f"{key} must be true or false, not {value!r} (from {source})")
     try:
         if isinstance(value, kind) and not isinstance(value, bool):
             return value
@@ -196,6 +201,7 @@ def _known(section: str) -> str:
     return f"known in {section}: {', '.join(names)}"
 
 
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "a text"}
 _SECTIONS = tuple(section.name for section in dataclasses.fields(Config))
 _TYPES: dict[str, Any] = {

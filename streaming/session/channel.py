@@ -29,6 +29,7 @@ from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
 from streaming.protocol.messages import Event, LoadLevel, Speech
 from streaming.session.effects import Append, Discard, Effect, Send, Submit
+from streaming.session.settings import SessionSettings
 from streaming.session.utterance import EarlyFinal, Shared, Utterance, wire_transcript
 from streaming.transcript.stabilizer import Stabilizer
 from vad import (
@@ -46,8 +47,12 @@ from vad import (
 
 RING_SAMPLES = ms_to_samples(60_000)
 """An open segment (29 s at most), what may still become its pre-roll, and room."""
-INTERIM_BLOCKS: dict[LoadLevel, int] = {"normal": 1, "slow_interims": 2, "finals_only": 0, "refusing": 0}
-"""Blocks from one interim to the next at each level of load; 0: no interims."""
+_SLOWER: dict[LoadLevel, int] = {"normal": 1, "slow_interims": 2, "finals_only": 0, "refusing": 0}
+
+
+def interim_blocks(level: LoadLevel, settings: SessionSettings) -> int:
+    """Blocks from one interim to the next at a level of load; 0: no interims."""
+    return _SLOWER[level] * settings.interim_blocks
 
 
 @dataclass(slots=True)
@@ -212,7 +217,7 @@ class Channel:
         if utterance is None or self.position <= utterance.start_sample:
             return []
         effects = self._append(utterance, self.position)
-        every = INTERIM_BLOCKS[self.shared.level]
+        every = interim_blocks(self.shared.level, self.shared.settings)
         if self.shared.interim == "off" or not every or self.position // BLOCK_SAMPLES % every:
             return effects
         if utterance.early is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from inference.pool.interface import BLOCK_SAMPLES
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import Load, LoadLevel
-from streaming.session.channel import INTERIM_BLOCKS
+from streaming.session.channel import interim_blocks
 from streaming.session.effects import Effect, Send
 from streaming.session.settings import SessionSettings
 
@@ -22,6 +22,7 @@ class LoadMeter:
     """Says so when the level or the durability changes."""
 
     def __init__(self, settings: SessionSettings) -> None:
+        self._settings = settings
         self._thresholds_ms = (
             0,
             round(settings.slow_interims_after_s * 1000),
@@ -70,6 +71,6 @@ class LoadMeter:
         return [self._message()]
 
     def _message(self) -> Effect:
-        interim_ms = INTERIM_BLOCKS[self.level] * samples_to_ms(BLOCK_SAMPLES)
+        interim_ms = interim_blocks(self.level, self._settings) * samples_to_ms(BLOCK_SAMPLES)
         level = "refusing" if self._refusing else self.level
         return Send(Load(level=level, lag_ms=self._lag_ms, interim_ms=interim_ms, durable=self._durable))

@@ -27,6 +27,8 @@ class SessionSettings:
     finals_only_after_s: float = 5.0
     """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
     recover_after_s: float = 3.0
+    interim_blocks: int = 1
+    """Half seconds of audio from one interim to the next while load is normal; twice as many when it is not."""
     early_finals: bool = True
     """Finals are worked out during the silence before their endpoint; costs a final's pass where speech goes on."""
     agreement: int = 2
@@ -46,6 +48,8 @@ class SessionSettings:
             raise ValueError("unsure_confidence must be at least 0 and at most min_confidence, which is at most 1")
         if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:
             raise ValueError("low_water_samples must be at least 30 s and below high_water_samples")
+        if self.interim_blocks < 1:
+            raise ValueError("interim_blocks must be at least 1")
         if not 0 < self.slow_interims_after_s < self.finals_only_after_s:
             raise ValueError("slow_interims_after_s must be above 0 and below finals_only_after_s")
         if min(self.max_waiting_finals, self.max_waiting_markers, self.outbox_messages, self.agreement) < 2:

@@ -33,6 +33,14 @@ def test_texts_become_the_types_of_their_settings() -> None:
     assert (config.server.drain_timeout_s, config.session.agreement) == (2.5, 3)
 
 
+@pytest.mark.parametrize(("text", "value"), [("false", False), ("0", False), ("True", True), ("1", True)])
+def test_a_switch_is_true_or_false(text: str, value: bool, tmp_path: Path) -> None:
+    assert load_config(environment={"TYMPAN_SESSION_EARLY_FINALS": text}).session.early_finals is value
+    file = tmp_path / "tympan.toml"
+    file.write_text(f"[session]\nearly_finals = {str(value).lower()}\n")
+    assert load_config(file, {}).session.early_finals is value
+
+
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
@@ -40,6 +48,7 @@ def test_texts_become_the_types_of_their_settings() -> None:
         ({"TYMPAN_SERVER_PORT": "70000"}, "port must be from 0 to 65535, not 70000 (from TYMPAN_SERVER_PORT)"),
         ({"TYMPAN_SERVER_PROT": "1"}, "TYMPAN_SERVER_PROT: unknown setting; known in server: host, port"),
         ({"TYMPAN_STORE_KIND": "disk"}, "store.kind must be one of memory, not 'disk'"),
+        ({"TYMPAN_SESSION_EARLY_FINALS": "yes"}, "session.early_finals must be true or false, not 'yes'"),
         ({"TYMPAN_ENGINE_MODEL": ""}, "model and device must not be empty"),
     ],
 )

@@ -492,6 +492,16 @@ def test_slow_interims_come_at_every_second_block() -> None:
     assert [job.until_sample for job in driver.jobs[asked:]] == [32_000, 48_000]
 
 
+def test_interims_can_be_made_rarer_and_load_makes_them_rarer_still() -> None:
+    driver = Driver(make_core(settings=SessionSettings(interim_blocks=2)))
+    driver.give(audio(speech((0.1, 9.0), total_s=3.0)))
+    assert [job.until_sample for job in driver.jobs] == [16_000, 32_000, 48_000]
+    driver.tick(2.1)
+    driver.give(audio(speech((0.0, 4.0), total_s=4.0), 48_000))
+    assert [job.until_sample for job in driver.jobs[3:]] == [64_000, 96_000]
+    assert [load.interim_ms for load in driver.sent(Load)] == [2000]
+
+
 def test_a_store_that_fails_is_announced_once_and_so_is_its_return() -> None:
     core = make_core()
     driver = Driver(core)
