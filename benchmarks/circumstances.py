@@ -10,11 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_DESCRIBE = ("git", "describe", "--always", "--dirty", "--exclude=*")
 PACKAGES = ("torch", "transformers", "numpy", "onnxruntime", "webrtcvad-wheels", "websockets", "uvicorn", "jiwer")
 
 
 def circumstances() -> dict[str, Any]:
-    """`date` (UTC), `machine`, `versions` and the `commit` of the source tree (None outside a checkout)."""
+    """`date` (UTC), `machine`, `versions` and the `commit` of the source tree, "-dirty" where it is not all committed
+    (None outside a checkout). Ask as the measurement begins: the tree may change while it runs."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
@@ -22,11 +24,16 @@ def circumstances() -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "features": [name for name in ("avx2", "avx512_bf16", "amx_bf16", "amx_int8") if name in _cpu_flags()],
             "system": f"{platform.system()} {platform.machine()}",
-            "load_1min": round(os.getloadavg()[0], 2),
+            "load_1min": load(),
         },
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
     }
+
+
+def load() -> float:
+    """Processes that ran or wanted to, over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _version(package: str) -> str | None:
@@ -55,7 +62,7 @@ def _cpu_flags() -> set[str]:
 def _commit() -> str | None:
     root = Path(__file__).parents[1]
     try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True)
+        found = subprocess.run(_DESCRIBE, cwd=root, capture_output=True, text=True)
     except OSError:
         return None
     return found.stdout.strip() or None

@@ -32,7 +32,7 @@ from benchmarks.accuracy.invariance import VARIANTS, compare
 from benchmarks.accuracy.service import TUNED_SERVICE, TYMPAN_SERVE, ServiceError, running_service
 from benchmarks.accuracy.stream import Pace, StreamError, StreamSettings, stream_clip
 from benchmarks.accuracy.table import table
-from benchmarks.circumstances import circumstances
+from benchmarks.circumstances import circumstances, load
 from streaming.protocol.messages import Endpointing, InterimPolicy
 
 Advance = Callable[[int], None]
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the whole measurement and returns what is written as JSON."""
+    began = circumstances()
     rows = read_manifest(options.manifest, options.limit)
     clips = [load_clip(one) for one in rows]
     with ExitStack() as stack:
@@ -102,7 +103,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "engine": options.engine,
             "environment": {key: value for key, value in sorted(os.environ.items()) if SERVICE_SETTING.match(key)},
         },
-        **circumstances(),
+        **began,
+        "machine": began["machine"] | {"load_1min": load()},
         "rows": [row(result) for result in results],
     }
 

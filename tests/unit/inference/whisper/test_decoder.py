@@ -251,6 +251,15 @@ class TestLimits:
         assert not repeats_itself([kinds[token] for token in bound.tokens])
         assert drafted.tokens == bound.tokens
 
+    def test_a_draft_does_not_change_what_is_sampled(self) -> None:
+        (plain,) = decode(make_decoder(), DecodeRequest(final("prose.flac"), PROMPT))
+        request = DecodeRequest(final("prose.flac"), PROMPT, temperature=0.6, seed=7)
+        without, having = make_decoder(), make_decoder()
+        (sampled,) = decode(without, request)
+        (drafted,) = decode(having, replace(request, draft=tuple(plain.tokens)))
+        assert drafted.tokens == sampled.tokens
+        assert having.counters.passes < without.counters.passes
+
     def test_speech_that_does_not_repeat_itself_is_the_same_where_it_may_not(self) -> None:
         plain, bound = decode(
             make_decoder(),
