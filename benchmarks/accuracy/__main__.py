@@ -29,7 +29,13 @@ from benchmarks.accuracy.clips import Clip, ManifestError, load_clip, read_manif
 from benchmarks.accuracy.exchange import Exchange
 from benchmarks.accuracy.figures import ClipResult, figures, row
 from benchmarks.accuracy.invariance import VARIANTS, compare
-from benchmarks.accuracy.service import TUNED_SERVICE, TYMPAN_SERVE, ServiceError, running_service
+from benchmarks.accuracy.service import (
+    TUNED_SERVICE,
+    TYMPAN_SERVE,
+    RunningService,
+    ServiceError,
+    running_service,
+)
 from benchmarks.accuracy.stream import Pace, StreamError, StreamSettings, stream_clip
 from benchmarks.accuracy.table import table
 from benchmarks.circumstances import circumstances, load
@@ -62,13 +68,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rows = read_manifest(options.manifest, options.limit)
     clips = [load_clip(one) for one in rows]
     with ExitStack() as stack:
-        progress = stack.enter_context(_progress())
+        progress = stack.enter_context(progress_bars())
         offline = _decode_offline(options.model, clips, progress) if options.offline else [None] * len(clips)
-        address = stack.enter_context(
-            nullcontext(options.server) if options.server else running_service(*_service_command(options))
-        )
+        given = nullcontext(RunningService(options.server)) if options.server else None
+        service = stack.enter_context(given or running_service(*_service_command(options)))
         settings = StreamSettings(
-            url=address.replace("http", "ws", 1).rstrip("/") + "/v1/stream",
+            url=service.stream_url,
             interim=options.interim,
             endpointing=options.endpointing,
             chunk_ms=options.chunk_ms,
@@ -164,7 +169,7 @@ async def _stream_all(
     return [task.result() for task in tasks]
 
 
-def _progress() -> Progress:
+def progress_bars() -> Progress:
     return Progress(
         TextColumn("{task.description:>28}"),
         BarColumn(),

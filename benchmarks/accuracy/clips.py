@@ -9,7 +9,7 @@ import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import Final, TypeVar, cast, get_args
 
 import numpy as np
 import soundfile
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streaming.protocol.messages import SampleRate
 
-MODEL_RATE = 16_000
+MODEL_RATE: Final = 16_000
 Item = TypeVar("Item")
 WIRE_RATES: tuple[int, ...] = get_args(SampleRate)
 

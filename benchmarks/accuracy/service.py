@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO
 
 READY = re.compile(r"(http://\S+?)/?\s")
@@ -25,9 +26,21 @@ TYMPAN_SERVE = ("streaming.cli.main", "serve", "--port", "0")
 TUNED_SERVICE = ("benchmarks.tuned_service", "--engine")
 
 
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    address: str
+    """http://host:port"""
+    pid: int | None = None
+    """Of the gateway; None where somebody else started the service."""
+
+    @property
+    def stream_url(self) -> str:
+        return self.address.replace("http", "ws", 1).rstrip("/") + "/v1/stream"
+
+
 @contextmanager
-def running_service(module: Sequence[str], arguments: Sequence[str] = ()) -> Iterator[str]:
-    """Starts a module that says its address when it is ready, yields that (http://host:port), and drains it at the end.
+def running_service(module: Sequence[str], arguments: Sequence[str] = ()) -> Iterator[RunningService]:
+    """Starts a module that says its address when it is ready, and drains it at the end.
 
     Raises:
         ServiceError: it ended, or was not ready in time.
@@ -39,7 +52,7 @@ def running_service(module: Sequence[str], arguments: Sequence[str] = ()) -> Ite
         )
         assert process.stdout is not None
         try:
-            yield _address(process, process.stdout, complaints)
+            yield RunningService(_address(process, process.stdout, complaints), process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

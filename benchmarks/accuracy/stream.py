@@ -47,7 +47,14 @@ _decode = msgspec.msgpack.Decoder(ServerMessage).decode
 
 
 class StreamError(RuntimeError):
-    """The service refused or lost a clip; the text names the clip and what the service said."""
+    """The service refused or lost a clip; the text names the clip and what the service said.
+
+    `code` is that of the service's `error`, where it sent one.
+    """
+
+    def __init__(self, text: str, code: str | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class _Conversation:
             if isinstance(message, Ready | MarkerEcho):
                 self._answers.put_nowait(message)
             elif isinstance(message, Error):
-                raise StreamError(f"{self._clip.row.path}: {message.code}: {message.message}")
+                raise StreamError(f"{self._clip.row.path}: {message.code}: {message.message}", message.code)
 
     async def _talk(self, pace: Pace) -> None:
         clip, settings = self._clip, self._settings
