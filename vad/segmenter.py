@@ -62,7 +62,10 @@ class SegmentEnded:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPaused:
-    """Half of the silence that ends a segment has gone by. If nobody speaks before it ends, it ends at `end_sample`."""
+    """Half of the silence that ends a segment has gone by. If nobody speaks before it ends, it ends at `end_sample`.
+
+    Long segments, which half of that silence ends, have no pauses.
+    """
 
     end_sample: int
     """A multiple of 320, at most `at_sample`."""
@@ -128,6 +131,11 @@ class Segmenter:
         self._paused = False
         self._loudness: deque[float] = deque(maxlen=_REMEMBERED_FRAMES)
         self._apply(settings)
+
+    @property
+    def unconfirmed_onset(self) -> int | None:
+        """Where speech may have begun that is not confirmed yet; None in silence and in confirmed speech."""
+        return None if self._hysteresis.speaking else self._hysteresis.onset_sample
 
     def feed(self, pcm: NDArray[np.int16]) -> list[SegmentEvent]:
         """Takes the next samples, int16 (n,), and returns what is decided by their whole frames."""

@@ -210,16 +210,19 @@ class WhisperEngine:
                 task.prompt, task.language = (vocabulary.start_of_transcript, vocabulary.no_timestamps), "en"
             return
         unknown = [t for t in tasks if t.spec.language not in vocabulary.languages]
-        # An interim keeps the utterance's first guess; the final looks at the whole utterance.
+        # An interim keeps the utterance's first guess; finals look at all of it, an early one for itself only.
         guess = [t for t in unknown if t.utterance.language is None or t.job.kind != "interim"]
         if guess:
             codes = list(vocabulary.languages)
             scores = self.decoder.first_token_scores([t.audio for t in guess], list(vocabulary.languages.values()))
             for task, row in zip(guess, scores, strict=True):
-                task.utterance.language = codes[int(row.argmax())]
+                task.language = codes[int(row.argmax())]
+                if task.job.kind != "early_final":
+                    task.utterance.language = task.language
         for task in tasks:
-            known = task.spec.language in vocabulary.languages
-            task.language = task.spec.language if known else task.utterance.language
+            if task.spec.language in vocabulary.languages:
+                task.language = task.spec.language
+            task.language = task.language or task.utterance.language
             assert task.language is not None
             what = vocabulary.translate if task.spec.task == "translate" else vocabulary.transcribe
             prompt = (vocabulary.start_of_transcript, vocabulary.languages[task.language], what)
@@ -269,6 +272,7 @@ class WhisperEngine:
             return
         for task in finals:
             task.fallback = True
+            task.no_fourth_repeat |= not self.judge.repeats(task.decoded)
         self._encode_whole(finals, full_window=True)
         left = list(finals)
         for step in range(len(self.settings.fallback_temperatures)):

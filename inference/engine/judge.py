@@ -17,7 +17,9 @@ class FinalJudge:
         self._guard = guard
 
     def repeats(self, decoded: Decoded) -> bool:
-        """It says something four times in a row."""
+        """It says something four times in a row, and is not taken for silence."""
+        if self._guard.is_silence(decoded.no_speech, decoded.mean_logprob):
+            return False
         return repeats_itself([self.kinds[token] for token in decoded.tokens])
 
     def sure_of_repeat(self, decoded: Decoded, without: Decoded) -> bool:

@@ -43,5 +43,5 @@ class Task:
     first: tuple[int, ...] | None = None
     """What it was decoded to at first: the draft, should it be decoded again."""
     fallback: bool = False
-    """The text is not that of the first decoding: a guard tripped."""
+    """It was decoded again: a guard tripped."""
     no_fourth_repeat: bool = False

@@ -135,11 +135,11 @@ class WhisperDecoder:
         """Appends the most likely token, or a sampled one at a temperature; notes the end, loops and the frontier."""
         if len(sequence.tokens) == len(sequence.request.prompt):
             scores[self._suppress_first] = -torch.inf
+        logprobs = scores.log_softmax(-1)  # the model's own, whatever is forbidden next
         if sequence.request.no_fourth_repeat:
             said = [self._kinds[token] for token in sequence.tokens[len(sequence.request.prompt) :]]
             for kind in fourth_repeats(said):
                 scores[self._kinds_on_device == kind] = -torch.inf
-        logprobs = scores.log_softmax(-1)
         temperature = sequence.request.temperature
         if temperature > 0:
             weights = (scores / temperature).softmax(-1).cpu()

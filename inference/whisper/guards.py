@@ -31,7 +31,7 @@ class FinalGuard:
     lowest_mean_logprob: float = -1.0
     highest_compression: float = 2.4
     silence_probability: float = 0.6
-    repeat_evidence: float = 2.0
+    repeat_evidence: float = 3.5
     """A text that says something four times in a row must be so much likelier, as a difference of log probabilities,
     than the likeliest that does not. Ours: people do say "no, no, no, no", and then the model is sure of it."""
 

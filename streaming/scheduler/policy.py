@@ -4,7 +4,7 @@ The order is: finals before interims, then the earliest deadline, then the order
 
 - a queue of finals in the order of its utterances, bounded by `max_finals_per_stream`;
 - one place for an interim: a newer interim replaces a queued one, and a final of the same or a later
-  utterance removes it;
+  utterance removes it; an early final is treated as an interim;
 - at most one job in flight, so that the next one can be bound to what this one answered.
 
 Time is an argument, in seconds on any clock that does not go backwards.

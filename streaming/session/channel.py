@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -144,10 +143,17 @@ class Channel:
         return [Send(Speech(channel=self.index, state="started", utterance=utterance, at_ms=at_ms))]
 
     def _segment_paused(self, end_sample: int, now: float) -> list[Effect]:
-        """Asks for the final that it would be if the pause were the end; not where load makes interims rare."""
+        """Asks for the final that it would be if the pause were the end; not where load makes interims rare.
+
+        All early finals of an utterance together have at most twice its audio, however often it pauses.
+        """
         utterance, settings = self._open, self.shared.settings
         if utterance is None or not settings.early_finals or self.shared.level != "normal":
             return []
+        length = end_sample - utterance.start_sample
+        if utterance.early_samples > length:
+            return []
+        utterance.early_samples += length
         utterance.asked_until = max(utterance.asked_until, end_sample)
         utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
         job = self._job(utterance, "early_final", end_sample)
@@ -180,7 +186,7 @@ class Channel:
         self.shared.speech_samples += event.end_sample - utterance.start_sample
         job = self._job(utterance, "final", event.end_sample)
         utterance.final_revision, utterance.final_asked_at = job.revision, now
-        if (final := self._early_final(utterance)) is not None:
+        if (final := utterance.early_final()) is not None:
             return [*effects, *self._resolve(utterance, final)]
         return [*effects, Submit(job, now + self.shared.settings.final_deadline_s)]
 
@@ -198,19 +204,16 @@ class Channel:
     def ask_again(self, now: float) -> list[Effect]:
         """After a failed interim: asks for the same once more."""
         utterance = self._open
-        if utterance is None or utterance.asked_at is not None or utterance.asked_until <= utterance.decoded_until:
+        if utterance is None or utterance.asked_at is not None or utterance.early is not None:
+            return []
+        if utterance.asked_until <= utterance.decoded_until:
             return []
         return [self._interim(utterance, utterance.asked_until, now)]
 
     def prefix_tokens(self, job: Job) -> tuple[int, ...]:
         """What the answer to a job that starts now must begin with."""
         utterance = self._find(job.utterance)
-        if utterance is None:
-            return ()
-        prefix = utterance.stabilizer.prefix_tokens(job.kind)
-        if utterance.early is not None and utterance.early.revision == job.revision:
-            utterance.early.prefix = prefix
-        return prefix
+        return utterance.stabilizer.prefix_tokens(job.kind) if utterance else ()
 
     def _block_due(self, now: float) -> list[Effect]:
         utterance = self._open
@@ -257,14 +260,25 @@ class Channel:
             return []
         if hypothesis.final:
             return self._resolve(utterance, hypothesis)
-        if utterance.early is not None and utterance.early.revision == hypothesis.revision:
-            utterance.early.answer = hypothesis
-            if (final := self._early_final(utterance)) is not None:
-                return self._resolve(utterance, final)
+        utterance.asked_at = None if hypothesis.revision == utterance.revision else now
+        if hypothesis.early:
+            return self._early_answered(utterance, hypothesis)
         utterance.decoded_until = max(utterance.decoded_until, hypothesis.decoded_until)
-        utterance.asked_at = None if utterance.decoded_until >= utterance.asked_until else now
-        # Interims are decoded from other states: an early final shown among them would be taken back by the next one.
-        return [] if hypothesis.early else list(self._updates(utterance, hypothesis))
+        return list(self._updates(utterance, hypothesis))
+
+    def _early_answered(self, utterance: Utterance, hypothesis: Hypothesis) -> list[Effect]:
+        """Keeps the answer, unless speech has gone on, and sends it if the endpoint has fired.
+
+        It is not shown before: interims are decoded from other states, and the next one would take its words back.
+        """
+        early = utterance.early
+        if early is None or early.revision != hypothesis.revision:
+            return []
+        early.answer = hypothesis
+        if (final := utterance.early_final()) is not None:
+            return self._resolve(utterance, final)
+        utterance.decoded_until = max(utterance.decoded_until, early.until_sample)
+        return []
 
     def job_failed(self, error: JobError) -> list[Effect]:
         """A job was given up. A later interim covers a failed one; a failed final becomes a gap."""
@@ -273,20 +287,9 @@ class Channel:
             return []
         if error.revision == utterance.final_revision:
             return self._resolve(utterance, error)
-        utterance.asked_at = None
-        if utterance.early is not None and utterance.early.revision == error.revision:
-            utterance.early = None
+        if utterance.early is None or utterance.early.revision == error.revision:
+            utterance.early, utterance.asked_at = None, None
         return []
-
-    def _early_final(self, utterance: Utterance) -> Hypothesis | None:
-        """The early final's answer, if it is the final: of all the segment's audio, and beginning as a final must."""
-        early = utterance.early
-        if early is None or early.answer is None or early.until_sample != utterance.end_sample:
-            return None
-        bound = utterance.stabilizer.prefix_tokens("final")
-        tokens = tuple(token for word in early.answer.words for token in word.tokens)
-        agrees = bound[: len(early.prefix)] == early.prefix and tokens[: len(bound)] == bound
-        return msgspec.structs.replace(early.answer, final=True, revision=utterance.revision) if agrees else None
 
     def _resolve(self, utterance: Utterance, answer: Hypothesis | JobError) -> list[Effect]:
         if utterance.final_revision is None or answer.revision != utterance.final_revision:
@@ -334,13 +337,8 @@ class Channel:
 
     def decoded(self, sample: int) -> bool:
         """True when all speech before the position is decoded: finals are there, open speech has an interim of it."""
-        for utterance in self._live():
-            still_goes_on = utterance.end_sample is None or utterance.end_sample > sample
-            early = utterance.early is not None and utterance.early.answer is not None
-            heard = utterance.decoded_until >= sample or early
-            if utterance.start_sample < sample and not (still_goes_on and heard):
-                return False
-        return True
+        onset = self.segmenter.unconfirmed_onset
+        return all(utterance.decoded(sample, onset) for utterance in self._live())
 
     def segment_pcm(self, utterance: int) -> tuple[int, bytes] | None:
         """(first sample, s16le PCM) of an utterance that is not done: what the engine was given of it."""

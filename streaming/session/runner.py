@@ -223,6 +223,7 @@ class SessionRunner:
                     self._submit(effect)
                 case Discard(stream, utterance):
                     self._dispatcher.discard(stream, utterance)
+                    self._ended_at.pop(utterance, None)
                 case CloseStream(stream):
                     self._dispatcher.close(stream)
                 case StoreAudio():

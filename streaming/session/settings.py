@@ -28,7 +28,7 @@ class SessionSettings:
     """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
     recover_after_s: float = 3.0
     interim_blocks: int = 1
-    """Half seconds of audio from one interim to the next while load is normal; twice as many when it is not."""
+    """Half seconds of audio from one interim to the next while load is normal; twice as many at `slow_interims`."""
     early_finals: bool = True
     """Finals are worked out during the silence before their endpoint; costs a final's pass where speech goes on."""
     agreement: int = 2

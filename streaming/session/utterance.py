@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from inference.pool.interface import Hypothesis, JobError
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import InterimPolicy, LoadLevel, Transcript, Word
@@ -44,8 +46,6 @@ class EarlyFinal:
     """Of its job."""
     until_sample: int
     """Where the segment ends if nobody speaks again."""
-    prefix: tuple[int, ...] = ()
-    """What its job was bound to when it started."""
     answer: Hypothesis | None = None
 
 
@@ -67,10 +67,33 @@ class Utterance:
     answer: Hypothesis | JobError | None = None
     """To its final job."""
     asked_until: int = 0
-    """The newest position that an interim was asked for."""
+    """The newest position that an interim or an early final was asked for."""
     asked_at: float | None = None
-    """When the oldest interim was asked for that has no answer yet, nor a newer one of them."""
+    """When the oldest interim or early final was asked for that has no answer yet, nor a newer one of them."""
     early: EarlyFinal | None = None
+    early_samples: int = 0
+    """Audio that its early finals were asked for, added up."""
+
+    def early_final(self) -> Hypothesis | None:
+        """The early final's answer, if it is the final: of all the segment's audio, and beginning as a final must."""
+        if self.early is None or self.early.answer is None or self.early.until_sample != self.end_sample:
+            return None
+        bound = self.stabilizer.prefix_tokens("final")
+        tokens = tuple(token for word in self.early.answer.words for token in word.tokens)
+        if tokens[: len(bound)] != bound:
+            return None
+        return msgspec.structs.replace(self.early.answer, final=True, revision=self.revision)
+
+    def decoded(self, sample: int, unconfirmed_onset: int | None) -> bool:
+        """All of its speech before the position is decoded: it has its final (then nobody asks), an interim up to
+        there, or an early final after which nobody has spoken."""
+        if self.start_sample >= sample:
+            return True
+        if self.end_sample is not None and self.end_sample <= sample:
+            return False
+        silent_since = self.early is not None and self.early.answer is not None
+        silent_since = silent_since and (unconfirmed_onset is None or sample <= unconfirmed_onset)
+        return self.decoded_until >= sample or silent_since
 
 
 def wire_transcript(update: Update, hypothesis: Hypothesis, lag_samples: int) -> Transcript:

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inference.pool.interface import Job
+from inference.pool.interface import Job, JobKind
 from streaming.scheduler.policy import Policy, StreamQueueFullError, Ticket
 
 STREAMS = st.sampled_from(["a", "b", "c"])
@@ -122,7 +122,7 @@ class PolicyMachine(RuleBasedStateMachine):
         assert all(not model.finals_due for model in self.models.values())
 
     def _job(self, stream: str, model: Model, *, final: bool) -> Job:
-        kind = "final" if final else "interim"
+        kind: JobKind = "final" if final else "early_final" if model.revision % 2 else "interim"
         return Job(stream, model.open_utterance, model.revision, kind, 0, 8000)
 
     def _start(self) -> bool:
@@ -140,10 +140,10 @@ class PolicyMachine(RuleBasedStateMachine):
         assert len(batch) == 1 or not any(ticket.alone for ticket in batch)
         running = [t.job.stream for other in self.in_flight for t in other if self.policy.wanted(t)]
         assert not {ticket.job.stream for ticket in batch} & set(running)
-        kinds = [ticket.job.kind for ticket in batch]
-        assert kinds == sorted(kinds)  # "final" < "interim"
-        for kind in ("final", "interim"):
-            deadlines = [ticket.deadline for ticket in batch if ticket.job.kind == kind]
+        others = [ticket.job.kind != "final" for ticket in batch]
+        assert others == sorted(others), "finals first"
+        for other in (False, True):
+            deadlines = [ticket.deadline for ticket in batch if (ticket.job.kind != "final") is other]
             assert deadlines == sorted(deadlines)
         for ticket in batch:
             due = self.models[ticket.job.stream].finals_due

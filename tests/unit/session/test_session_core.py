@@ -10,6 +10,7 @@ from streaming.protocol.messages import (
     Ack,
     Audio,
     AudioFormat,
+    ClientMessage,
     Configure,
     Error,
     Event,
@@ -198,19 +199,100 @@ class TestEarlyFinals:
 
     def test_words_that_are_sent_for_good_bind_it(self) -> None:
         """Of an append_only session; an answer that does not begin with all of them is not the final."""
-        driver = Driver(make_core(Start(interim="append_only", endpointing=ENDPOINTING)))
-        driver.give(audio(speech((1.0, 3.0), total_s=6.0)[: self.PAUSED]))
-        *interims, early = driver.jobs
-        driver.reply(interims[0], "so", "we")
-        driver.core.prefix_tokens(early)
-        driver.reply(interims[1], "so", "we", "went")
-        driver.reply(early, "oh", "we", "went")
+        for first, is_final in (("so", True), ("oh", False)):
+            driver = self.paused(Start(interim="append_only", endpointing=ENDPOINTING))
+            *interims, early = driver.jobs
+            driver.reply(interims[0], "so", "we")
+            driver.reply(interims[1], "so", "we", "went")
+            bound = tuple(token for word in answer_to(early, ["so", "we"]).words for token in word.tokens)
+            assert driver.core.prefix_tokens(early) == bound
+            driver.reply(early, first, "we", "went")
+            self.go_on(driver)
+            assert bool(finals(driver)) is is_final
+            assert (driver.jobs[-1] is early) is is_final
+
+    @pytest.mark.parametrize(("message", "rule"), [(Finalize(), "finalize"), (Stop(), "stop")])
+    def test_what_ends_the_utterance_in_the_pause_takes_it_too(self, message: ClientMessage, rule: str) -> None:
+        driver = self.paused()
+        driver.reply(driver.jobs[-1], "so", "we", "went")
+        driver.give(message)
+        assert [ended.rule for ended in driver.sent(Speech) if ended.state == "ended"] == [rule]
+        assert [final.text for final in finals(driver)] == ["so we went"]
+        assert driver.jobs[-1].kind == "early_final"
+
+    def test_where_the_padding_changes_in_the_pause_the_final_is_asked_for(self) -> None:
+        """The segment then ends elsewhere."""
+        driver = self.paused()
+        driver.reply(driver.jobs[-1], "so", "we", "went")
+        driver.give(Configure(endpointing=msgspec.structs.replace(ENDPOINTING, pad_ms=100)))
         self.go_on(driver)
-        assert driver.jobs[-1].kind == "final"
-        assert driver.core.prefix_tokens(driver.jobs[-1]) == tuple(
-            token for word in answer_to(early, ["so", "we"]).words for token in word.tokens
-        )
         assert finals(driver) == []
+        assert driver.jobs[-1].kind == "final"
+
+    def test_an_answer_that_comes_when_speech_goes_on_counts_for_nothing(self) -> None:
+        driver = self.paused()
+        early = driver.jobs[-1]
+        driver.give(Marker(id="m"))
+        self.go_on(driver, (3.4, 4.5), until=56_000)
+        before = len(driver.messages)
+        driver.reply(early, "so", "we", "went")
+        assert driver.messages[before:] == [], "neither words nor the marker"
+        driver.reply(driver.jobs[-1], "so", "we", "went")
+        assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+    def test_a_marker_behind_speech_that_may_have_begun_waits_until_that_is_known(self) -> None:
+        """Speech is confirmed after 64 ms; the marker comes before, and waits for the interim."""
+        driver = self.paused()
+        driver.reply(driver.jobs[-1], "so")
+        self.go_on(driver, (3.4, 4.5), until=54_900)
+        driver.give(Marker(id="m"))
+        assert driver.sent(MarkerEcho) == []
+        driver.give(audio(speech((1.0, 3.0), (3.4, 4.5), total_s=6.0)[54_900:56_000], 54_900))
+        driver.reply(driver.jobs[-1], "so", "we")
+        assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+    def test_one_that_is_answered_leaves_nothing_to_wait_for(self) -> None:
+        """Though an interim that it replaced had more of the silence: no load is announced in the pause."""
+        patient = msgspec.structs.replace(ENDPOINTING, min_silence_ms=5000, pad_ms=200)
+        driver = Driver(make_core(Start(endpointing=patient)))
+        driver.give(audio(speech((1.0, 3.0), total_s=6.0)))
+        early = driver.jobs[-1]
+        assert early.kind == "early_final"
+        driver.reply(early, "so")
+        driver.tick(10.0)
+        assert driver.sent(Load) == []
+
+    def test_an_interim_that_fails_in_the_pause_is_not_asked_for_again(self) -> None:
+        driver = self.paused()
+        interim, early = driver.jobs[-2:]
+        driver.give(Marker(id="m"))
+        driver.carry_out(driver.core.job_failed(JobError("s/0", 1, interim.revision, "internal", "it broke")))
+        driver.tick(0.5)
+        assert driver.jobs[-1] is early
+        driver.reply(early, "so")
+        assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+
+    def test_however_often_an_utterance_pauses_its_early_finals_have_at_most_twice_its_audio(self) -> None:
+        spans = [(n * 0.8, n * 0.8 + 0.4) for n in range(1, 30)]
+        patient = msgspec.structs.replace(ENDPOINTING, min_silence_ms=600)
+        driver = Driver(make_core(Start(endpointing=patient)))
+        driver.give(audio(speech(*spans, total_s=16.0)))
+        early = [job for job in driver.jobs if job.kind == "early_final"]
+        assert len(early) > 3
+        heard = 0
+        for job in early:
+            heard += job.until_sample - job.start_sample
+            assert heard <= 2 * (job.until_sample - job.start_sample)
+
+    def test_two_channels_have_their_own(self) -> None:
+        driver = Driver(make_core(Start(audio=AudioFormat(channels=2), endpointing=ENDPOINTING)))
+        one, other = speech((1.0, 3.0), total_s=6.0), speech((1.0, 3.0), (3.4, 4.5), total_s=6.0)
+        both = np.stack([one, other], axis=1)
+        driver.give(audio(both[: self.PAUSED]))
+        for job in [job for job in driver.jobs if job.kind == "early_final"]:
+            driver.reply(job, "so")
+        driver.give(audio(both[self.PAUSED : self.ENDED], self.PAUSED))
+        assert [(final.channel, final.text) for final in finals(driver)] == [(0, "so")]
 
     def test_under_load_and_where_they_are_switched_off_there_are_none(self) -> None:
         assert {job.kind for job in self.paused(settings=SessionSettings(early_finals=False)).jobs} == {"interim"}

@@ -500,12 +500,12 @@ class TestFallback:
 
     @pytest.mark.parametrize(
         ("evidence", "looped", "taken"),
-        [(2.1, False, "No, no, no, no."), (1.9, False, "No, no, no. Yes."), (3.0, True, "No, no, no. Yes.")],
+        [(3.6, False, "No, no, no, no."), (3.4, False, "No, no, no. Yes."), (3.6, True, "No, no, no. Yes.")],
     )
     def test_a_repetition_is_taken_only_if_it_is_much_likelier_than_the_text_without_it(
         self, evidence: float, looped: bool, taken: str
     ) -> None:
-        """As a difference of log probabilities of 2, and never where decoding was cut because it went in circles."""
+        """As a difference of log probabilities of 3.5, and never where decoding was cut because it went in circles."""
         engine = make_engine()
         engine.open("s", StreamSpec())
         pcm = hear(engine, clip("question.flac"))
@@ -516,7 +516,7 @@ class TestFallback:
             asked.append(request.no_fourth_repeat)
             text = " No, no, no. Yes." if request.no_fourth_repeat else " No, no, no, no."
             tokens = bundled().tokenizer.encode(text, add_special_tokens=False).ids
-            total = -0.5 - evidence if request.no_fourth_repeat else -0.5
+            total = -0.4 - evidence if request.no_fourth_repeat else -0.4
             ended = request.no_fourth_repeat or not looped
             attention = torch.rand(8, len(tokens) + 1, request.audio.head_frames)
             logprobs = [total / len(tokens)] * len(tokens)
@@ -527,6 +527,30 @@ class TestFallback:
         assert " ".join(words(hypothesis)) == taken
         assert hypothesis.fallback == (taken != "No, no, no, no.")
         assert asked == [False, True]
+
+    @pytest.mark.parametrize("sure", [False, True])
+    def test_over_the_full_window_nothing_is_repeated_of_which_the_model_was_not_sure(self, sure: bool) -> None:
+        engine = make_engine()
+        engine.open("s", StreamSpec())
+        pcm = hear(engine, clip("question.flac"))
+        asked: list[tuple[bool, float]] = []
+
+        def script(requests: list[DecodeRequest]) -> list[Decoded]:
+            """Unlikely at first, so that the guard trips; repetition only where it is sure."""
+            (request,) = requests
+            asked.append((request.no_fourth_repeat, request.temperature))
+            repeated = sure and not request.no_fourth_repeat
+            text = " No, no, no, no." if repeated else " Maybe."
+            tokens = bundled().tokenizer.encode(text, add_special_tokens=False).ids
+            each = -50.0 if request.no_fourth_repeat and sure else -2.0 if len(asked) < 3 else -0.1
+            attention = torch.rand(8, len(tokens) + 1, request.audio.head_frames)
+            return [Decoded(tokens, [each] * len(tokens), True, looped=False, attention=attention)]
+
+        engine.decoder.decode = script  # type: ignore[method-assign, assignment]
+        only(engine.step([job(len(pcm))]))
+        assert asked == (
+            [(False, 0.0), (True, 0.0), (False, 0.0)] if sure else [(False, 0.0), (True, 0.0), (True, 0.6)]
+        )
 
     def test_interims_are_never_decoded_again(self) -> None:
         strict = make_engine(guard=FinalGuard(lowest_mean_logprob=1.0))
@@ -616,6 +640,16 @@ class TestMultilingual:
             only(polyglot.step([each])).language for each in (job(8000, "interim"), job(16_000, "interim"), job(16_000))
         ]
         assert told == ["en", "en", "fr"]
+
+    def test_an_early_finals_guess_is_its_own(self, polyglot: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        guesses = iter([[0.0, -5.0, -5.0], [-5.0, -5.0, 0.0]])
+        monkeypatch.setattr(
+            polyglot.decoder, "first_token_scores", lambda audios, tokens: torch.tensor([next(guesses)])
+        )
+        polyglot.open("s", StreamSpec())
+        hear(polyglot, noise(16_000))
+        jobs = (job(8000, "interim"), job(16_000, "early_final"), job(16_000, "interim"))
+        assert [only(polyglot.step([each])).language for each in jobs] == ["en", "fr", "en"]
 
     def test_an_english_only_model_is_english_whatever_is_asked(self, engine: WhisperEngine) -> None:
         engine.open("s", StreamSpec(language="de", task="translate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -250,6 +251,20 @@ class TestLimits:
         assert len(bound.tokens) > 20
         assert not repeats_itself([kinds[token] for token in bound.tokens])
         assert drafted.tokens == bound.tokens
+
+    def test_what_is_said_instead_has_the_likelihood_that_the_model_gives_it(self) -> None:
+        """Only one token and the end are left to say: after three of it the end is taken, unlikely as it is."""
+        said = 1000
+        decoder = make_decoder(suppress={*range(END)} - {said})
+        request = DecodeRequest(final("prose.flac"), PROMPT, prefix=(said,) * 3)
+        (free,) = decode(decoder, request)
+        (bound,) = decode(decoder, replace(request, no_fourth_repeat=True))
+        assert bound.ended
+        assert len(bound.tokens) == 3
+        if len(free.tokens) > 3:
+            assert math.exp(bound.end_logprob) == pytest.approx(1 - math.exp(free.logprobs[3]), abs=1e-4)
+        else:
+            assert bound.end_logprob == free.end_logprob
 
     def test_a_draft_does_not_change_what_is_sampled(self) -> None:
         (plain,) = decode(make_decoder(), DecodeRequest(final("prose.flac"), PROMPT))

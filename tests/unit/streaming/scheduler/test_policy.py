@@ -40,6 +40,32 @@ def test_finals_go_before_interims_whatever_their_deadlines() -> None:
     assert run_all(policy) == [[("b", 0, "final")], [("a", 0, "interim")]]
 
 
+def test_a_final_removes_an_early_final_that_waits_and_one_in_flight_comes_before_it() -> None:
+    policy = Policy()
+    policy.submit(job("a", 0, "early_final"), now=0, deadline=0)
+    policy.submit(final("a"), now=0, deadline=0)
+    assert run_all(policy) == [[("a", 0, "final")]]
+
+    policy.submit(job("a", 1, "early_final"), now=0, deadline=0)
+    running = policy.next_batch(0)
+    assert running is not None
+    policy.submit(final("a", 1), now=0, deadline=0)
+    assert policy.next_batch(0) is None
+    assert policy.complete(running) == running, "its answer is wanted: it may be the final"
+    policy.cancel("a", 1)
+    assert run_all(policy) == [], "and then the final need not run"
+
+
+def test_an_early_final_that_was_lost_is_not_tried_again_once_its_final_waits() -> None:
+    policy = Policy()
+    policy.submit(job("a", 0, "early_final"), now=0, deadline=0)
+    running = policy.next_batch(0)
+    assert running is not None
+    policy.submit(final("a"), now=0, deadline=0)
+    assert policy.retry(running) == []
+    assert run_all(policy) == [[("a", 0, "final")]]
+
+
 def test_among_equals_the_earliest_deadline_goes_first_then_the_order_of_submission() -> None:
     policy = Policy(max_batch=1)
     for stream, deadline in [("late", 3), ("first", 1), ("early", 1)]:
