@@ -53,7 +53,7 @@ class Counters:
     started: int = 0
     batches: int = 0
     coalesced: int = 0
-    """Interims that never ran, because a newer job of their stream covers them."""
+    """Interims and early finals that never ran, because a newer job of their stream covers them."""
     cancelled: int = 0
     retried: int = 0
     given_up: int = 0

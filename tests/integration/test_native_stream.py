@@ -308,6 +308,38 @@ async def test_a_job_that_fails_for_good_is_a_gap_and_the_session_goes_on() -> N
         assert [message.utterance for message in client.finals] == [2]
 
 
+async def test_an_utterance_whose_early_final_and_final_both_fail_is_one_gap() -> None:
+    engine = FakeEngine()
+    async with live_server(engine) as live, live.client() as client:
+        ready = await client.start(interim="off")
+        engine.fail_jobs(f"{ready.session}/0", "bad_job", "bad_job")
+        paused = 46_000  # speech ends at 2.5 s, half of the silence that ends it at 2.75 s, all of it at 3 s
+        engine.hold_steps()
+        await client.send_audio(pcm(SENTENCES[:paused]))
+        await engine.stepping.wait()
+        engine.release_steps()
+        await client.send_audio(pcm(SENTENCES[paused:]), first_sample=paused)
+        await client.send(Stop())
+        assert await client.rest() == 1000
+        assert [job.kind for batch in engine.batches for job in batch][:2] == ["early_final", "final"]
+        assert [gap.reason for gap in client.got(Gap)] == ["lost"]
+        assert [message.utterance for message in client.finals] == [2]
+
+
+async def test_an_early_final_is_the_final_that_the_client_gets() -> None:
+    engine = FakeEngine()
+    async with live_server(engine) as live, live.client() as client:
+        await client.start(interim="off")
+        paused = 46_000
+        await client.send_audio(pcm(SENTENCES[:paused]))
+        await client.send(Marker(id="paused"))
+        await client.until(MarkerEcho)
+        await client.send_audio(pcm(SENTENCES[paused:50_000]), first_sample=paused)
+        final = await client.until(Transcript, final=True)
+        assert final.text
+        assert [job.kind for batch in engine.batches for job in batch] == ["early_final"]
+
+
 async def test_a_client_that_disappears_frees_everything() -> None:
     async with live_server() as live:
         async with live.client() as client:
