@@ -193,9 +193,12 @@ class Channel:
     # -- what is asked of the engine ------------------------------------------------------------------------------
 
     def ask_until(self, sample: int, now: float) -> list[Effect]:
-        """Asks for an interim up to a position even where none is due; for a marker inside open speech."""
+        """Asks for an interim up to a position even where none is due; for a marker inside open speech.
+
+        In a pause the early final is enough, unless speech may have begun again before the position.
+        """
         utterance = self._open
-        if utterance is None or utterance.early is not None:
+        if utterance is None or utterance.covered_by_early_final(sample, self.segmenter.unconfirmed_onset):
             return []
         if sample <= max(utterance.decoded_until, utterance.asked_until):
             return []
@@ -228,6 +231,8 @@ class Channel:
         return [*effects, self._interim(utterance, self.position, now)]
 
     def _interim(self, utterance: Utterance, until_sample: int, now: float) -> Effect:
+        if utterance.early is not None and utterance.early.answer is None:
+            utterance.early = None  # it may be replaced in the queue
         utterance.asked_until = until_sample
         utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
         job = self._job(utterance, "interim", until_sample)

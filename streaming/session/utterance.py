@@ -91,9 +91,12 @@ class Utterance:
             return True
         if self.end_sample is not None and self.end_sample <= sample:
             return False
-        silent_since = self.early is not None and self.early.answer is not None
-        silent_since = silent_since and (unconfirmed_onset is None or sample <= unconfirmed_onset)
-        return self.decoded_until >= sample or silent_since
+        answered = self.early is not None and self.early.answer is not None
+        return self.decoded_until >= sample or (answered and self.covered_by_early_final(sample, unconfirmed_onset))
+
+    def covered_by_early_final(self, sample: int, unconfirmed_onset: int | None) -> bool:
+        """An early final is asked for, and nobody has spoken between it and the position."""
+        return self.early is not None and (unconfirmed_onset is None or sample <= unconfirmed_onset)
 
 
 def wire_transcript(update: Update, hypothesis: Hypothesis, lag_samples: int) -> Transcript:

@@ -240,16 +240,23 @@ class TestEarlyFinals:
         driver.reply(driver.jobs[-1], "so", "we", "went")
         assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
 
-    def test_a_marker_behind_speech_that_may_have_begun_waits_until_that_is_known(self) -> None:
-        """Speech is confirmed after 64 ms; the marker comes before, and waits for the interim."""
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_a_marker_behind_speech_that_may_have_begun_asks_for_an_interim(self, answered: bool) -> None:
+        """Speech is confirmed after 64 ms. A client that waits for its marker sends nothing more that could tell."""
         driver = self.paused()
-        driver.reply(driver.jobs[-1], "so")
-        self.go_on(driver, (3.4, 4.5), until=54_900)
+        early = driver.jobs[-1]
+        if answered:
+            driver.reply(early, "so")
+        self.go_on(driver, (3.4, 4.5), until=55_300)
         driver.give(Marker(id="m"))
         assert driver.sent(MarkerEcho) == []
-        driver.give(audio(speech((1.0, 3.0), (3.4, 4.5), total_s=6.0)[54_900:56_000], 54_900))
-        driver.reply(driver.jobs[-1], "so", "we")
+        interim = driver.jobs[-1]
+        assert (interim.kind, interim.until_sample) == ("interim", 55_040)
+        driver.reply(interim, "so", "we")
         assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m"]
+        driver.give(audio(speech(total_s=6.0)[55_300 : 55_300 + 640], 55_300), Marker(id="n"))
+        driver.reply(driver.jobs[-1], "so", "we")
+        assert [echo.id for echo in driver.sent(MarkerEcho)] == ["m", "n"], "it was a click"
 
     def test_one_that_is_answered_leaves_nothing_to_wait_for(self) -> None:
         """Though an interim that it replaced had more of the silence: no load is announced in the pause."""
