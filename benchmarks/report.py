@@ -67,12 +67,18 @@ def read_results(folder: Path) -> Results:
     results: Results = {}
     groups = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: (path.name != LISTS, path))
     for group in groups:
-        kept = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(group.glob("*.json"))]
+        kept = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(group.glob("*.json"), key=_natural)]
         if group.name == LISTS:
             kept.sort(key=lambda result: float(result["audio_s"]))
         if kept:
             results[group.name] = {result["label"]: result for result in kept}
     return results
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sorts numbers in names by their size: "260 ms" before "1000 ms"."""
+    parts = re.findall(r"\d+|\D+", file.stem)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def file_name(label: str) -> str:
@@ -113,9 +119,9 @@ def _lists(kept: dict[str, dict[str, Any]]) -> str:
 def _trade_off(group: str, kept: dict[str, dict[str, Any]]) -> str:
     first = next(iter(kept.values()))
     rows = [
-        "| | WER, % | offline, % | UPWR | corrected | frames per frame | decoder calls per s | first interim p50, ms "
-        "| partial lag p95, ms | TTFS p95, ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| | WER, % | offline, % | UPWR | stable words | corrected | frames per frame | decoder calls per s "
+        "| first interim p50, ms | partial lag p95, ms | TTFS p95, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for label, result in kept.items():
         offline = result["wer_offline"]
@@ -124,6 +130,7 @@ def _trade_off(group: str, kept: dict[str, dict[str, Any]]) -> str:
             f"{result['wer_streaming']:.2f}",
             "" if offline is None else f"{offline:.2f}",
             f"{result['upwr']:.3f}",
+            f"{result['stable_words']}",
             f"{result['final_corrections']:.2%}",
             f"{result['frames_per_frame']:.2f}",
             f"{result['decoder_calls_per_s']}",

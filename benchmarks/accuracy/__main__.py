@@ -77,6 +77,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             interim=options.interim,
             endpointing=options.endpointing,
             chunk_ms=options.chunk_ms,
+            step_ms=options.step_ms,
         )
         asyncio.run(stream_clip(clips[0], settings, "lock_step"))  # warm-up
         began_s = time.perf_counter()
@@ -102,6 +103,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "interim": options.interim,
             "endpointing": msgspec.to_builtins(options.endpointing),
             "chunk_ms": options.chunk_ms,
+            "step_ms": options.step_ms,
             "streams": options.streams,
             "paced_clips": [clip.row.path for clip in chosen],
             "serve_args": options.serve_args,
@@ -203,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--paced", type=int, default=10, help="clips in real time, one by one (default 10)")
     parser.add_argument("--streams", type=int, default=4, help="clips streamed at once (default 4)")
     parser.add_argument("--chunk-ms", type=int, default=20, help="audio per message (default 20)")
+    parser.add_argument("--step-ms", type=int, default=500, help="audio between two markers in lock step")
     parser.add_argument("--no-offline", dest="offline", action="store_false", help="leave out the offline reference")
     parser.add_argument(
         "--check-invariance",

@@ -38,7 +38,7 @@ from streaming.protocol.messages import (
 )
 
 Pace = Literal["lock_step", "real_time", "at_once"]
-BLOCK_MS = 500  # the encoder's grid: in lock step the service has decoded each block before the next one is sent
+BLOCK_MS = 500  # the encoder's grid
 HELD_BACK_MS = 20  # more than a resampler holds back, and less than a frame, so that a marker falls on the grid
 TRAILING_SILENCE_MS = 1500  # in real time: lets the endpoint fire by itself after the clip's last word
 
@@ -67,6 +67,8 @@ class StreamSettings:
     endpointing: Endpointing = field(default_factory=Endpointing)
     chunk_ms: int = 20
     """0: chunks as large as the service takes."""
+    step_ms: int = BLOCK_MS
+    """In lock step: the service has decoded so much before the next is sent. A multiple of the grid."""
     patience_s: float = 120.0
     """Longest wait for any one answer."""
 
@@ -74,7 +76,7 @@ class StreamSettings:
 async def stream_clip(clip: Clip, settings: StreamSettings, pace: Pace) -> Exchange:
     """Sends the clip and returns the whole exchange, times on `time.perf_counter`.
 
-    `lock_step` sends each half second at once and waits for its marker: interims come as for a paced stream, and the
+    `lock_step` sends each step at once and waits for its marker: interims come as for a paced stream, and the
     clip takes as long as the machine needs. `real_time` sends every chunk when a microphone would have it, then
     silence. `at_once` sends without waiting; only the service's backpressure slows it.
 
@@ -168,7 +170,7 @@ class _Conversation:
         """Where the sender waits in lock step: the begin, as soon as the service has each whole block, the end."""
         rate = self._clip.sample_rate
         held_back = 0 if rate == MODEL_RATE else HELD_BACK_MS * rate // 1000
-        block = BLOCK_MS * rate // 1000
+        block = self._settings.step_ms * rate // 1000
         return [0, *range(block + held_back, samples, block), samples]
 
     async def _send(self, message: ClientMessage) -> None:
