@@ -32,7 +32,7 @@ SPLIT_REACH_SAMPLES: Final = 3 * SAMPLE_RATE
 """How far back from its longest a segment may be split: words after the split move to the next utterance."""
 DB_PER_PROBABILITY: Final = 40.0
 """How much quieter a point must be to weigh as much as one full probability of speech."""
-PAUSE_SHARE: Final = 0.5
+PAUSE_SHARE: Final = 0.4
 """Of the trailing silence that ends a segment: from here on it is likely that it ends."""
 _REMEMBERED_FRAMES: Final = 32 * SAMPLE_RATE // FRAME_SAMPLES  # 1000: longer than any segment
 
@@ -62,13 +62,16 @@ class SegmentEnded:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPaused:
-    """Half of the silence that ends a segment has gone by. If nobody speaks before it ends, it ends at `end_sample`.
+    """PAUSE_SHARE of the silence that ends a segment has gone by. If nobody speaks before it ends, it ends at
+    `end_sample`.
 
-    Long segments, which half of that silence ends, have no pauses.
+    Long segments, which a shorter silence ends, may have no pauses.
     """
 
     end_sample: int
     """A multiple of 320, at most `at_sample`."""
+    offset_sample: int
+    """Where speech ended."""
     at_sample: int
 
 
@@ -101,8 +104,8 @@ class Segmenter:
                 (pre-roll before onset)           |    end_sample (pad after offset)
                                                   offset_sample
 
-    SegmentPaused comes halfway between `offset_sample` and `at_sample` (later where the padding is longer), and
-    SegmentResumed if speech goes on after it; a segment that ends without pause has neither.
+    SegmentPaused comes PAUSE_SHARE of the way from `offset_sample` to `at_sample` (later where the padding is longer),
+    and SegmentResumed if speech goes on after it; a segment that ends without pause has neither.
 
     A segment never begins before the end of the one before, nor is it longer than `max_utterance_ms`: one that grows
     long ends at ever shorter pauses (rule "max_length"); one without any is split at the quietest point of its last
@@ -226,7 +229,7 @@ class Segmenter:
         if self._paused or confirming or at - offset < self._pause or not all_padding_there:
             return []
         self._paused = True
-        return [SegmentPaused(self._padded_end(segment, offset, at), at)]
+        return [SegmentPaused(self._padded_end(segment, offset, at), offset, at)]
 
     def _split(self, segment: SegmentStarted, at: int) -> list[SegmentEvent]:
         cut = self._quietest(segment, at)

@@ -263,7 +263,7 @@ class WhisperEngine:
             task.no_fourth_repeat = True
         for task, without in zip(finals, self.decoder.decode([self._request(task) for task in finals]), strict=True):
             sure = self.judge.sure_of_repeat(task.decoded, without)
-            task.fallback, task.no_fourth_repeat = not sure, not sure
+            task.repeats, task.fallback, task.no_fourth_repeat = sure, not sure, not sure
             task.decoded = task.decoded if sure else without
 
     def _decode_full_window(self, finals: Sequence[Task]) -> None:

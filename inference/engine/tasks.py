@@ -45,3 +45,5 @@ class Task:
     fallback: bool = False
     """It was decoded again: a guard tripped."""
     no_fourth_repeat: bool = False
+    repeats: bool = False
+    """It says something four times in a row, and the model is sure of it."""

@@ -11,7 +11,7 @@ from inference.pool.interface import Hypothesis, HypothesisWord, Sound
 from inference.whisper.alignment import token_starts
 from inference.whisper.decoding import Decoded
 from inference.whisper.features import FRAME
-from inference.whisper.guards import FinalGuard
+from inference.whisper.guards import FinalGuard, without_silent_repeats
 from inference.whisper.text import WordSplitter, take_out_annotations
 
 
@@ -37,6 +37,10 @@ class HypothesisWriter:
             return min(job.start_sample + starts[index] * FRAME, job.until_sample)
 
         words, remarks = take_out_annotations(self._splitter.words(decoded.tokens, task.language))
+        if task.repeats and job.speech_until is not None:
+            spoken = [word.first < len(job.prefix) or at(word.first) < job.speech_until for word in words]
+            heard = max((index + 1 for index, each in enumerate(spoken) if each), default=0)
+            words = words[: without_silent_repeats([self._splitter.said(word.tokens) for word in words], heard)]
         return Hypothesis(
             stream=job.stream,
             utterance=job.utterance,

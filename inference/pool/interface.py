@@ -45,6 +45,8 @@ class Job(msgspec.Struct, frozen=True):
     prefix: tuple[int, ...] = ()
     """Token ids the hypothesis must begin with: the stable words (interims), the words already sent (append_only
     finals)."""
+    speech_until: int | None = None
+    """Where speech ended, as the segmenter heard it; None while it goes on."""
 
 
 class HypothesisWord(msgspec.Struct, frozen=True):

@@ -83,6 +83,23 @@ def repeats_itself(kinds: Sequence[int]) -> bool:
     return False
 
 
+def without_silent_repeats(said: Sequence[str], heard: int) -> int:
+    """How many words are left when the end says again what stands before it, in the silence after the speech.
+
+    Args:
+        said: what each word says, whatever its case and punctuation.
+        heard: words from this index on begin in the silence.
+    """
+    count = len(said)
+    while count > heard:
+        silent = range(1, min(count - heard, count // 2) + 1)
+        n = next((n for n in silent if said[count - n : count] == said[count - 2 * n : count - n]), None)
+        if n is None:
+            break
+        count -= n
+    return count
+
+
 def fourth_repeats(kinds: Sequence[int]) -> set[int]:
     """What may not follow if no n-gram (n ≤ 16) is to begin a fourth time in a row. `kinds` as above."""
     most = _FEWEST_REPEATS - 1

@@ -58,6 +58,10 @@ class WordSplitter:
     def text(self, tokens: Sequence[int]) -> str:
         return b"".join(self._bytes[token] for token in tokens).decode("utf-8", errors="replace")
 
+    def said(self, tokens: Sequence[int]) -> str:
+        """The text whatever its case, spaces and punctuation."""
+        return _said(b"".join(self._bytes[token] for token in tokens))
+
     def words(self, tokens: Sequence[int], language: str | None = None) -> list[TokenWord]:
         """Every token belongs to one word; tokens that are only space are put to the word after them."""
         words: list[TokenWord] = []

@@ -104,8 +104,8 @@ class Channel:
             match event:
                 case SegmentStarted():
                     effects += self._segment_started(event)
-                case SegmentPaused(end_sample=end_sample):
-                    effects += self._segment_paused(end_sample, now)
+                case SegmentPaused():
+                    effects += self._segment_paused(event, now)
                 case SegmentResumed():
                     self._segment_resumed()
                 case SegmentEnded():
@@ -142,12 +142,12 @@ class Channel:
         at_ms = samples_to_ms(event.onset_sample)
         return [Send(Speech(channel=self.index, state="started", utterance=utterance, at_ms=at_ms))]
 
-    def _segment_paused(self, end_sample: int, now: float) -> list[Effect]:
+    def _segment_paused(self, event: SegmentPaused, now: float) -> list[Effect]:
         """Asks for the final that it would be if the pause were the end; not where load makes interims rare.
 
         All early finals of an utterance together have at most twice its audio, however often it pauses.
         """
-        utterance, settings = self._open, self.shared.settings
+        utterance, settings, end_sample = self._open, self.shared.settings, event.end_sample
         if utterance is None or not settings.early_finals or self.shared.level != "normal":
             return []
         length = end_sample - utterance.start_sample
@@ -156,7 +156,7 @@ class Channel:
         utterance.early_samples += length
         utterance.asked_until = max(utterance.asked_until, end_sample)
         utterance.asked_at = now if utterance.asked_at is None else utterance.asked_at
-        job = self._job(utterance, "early_final", end_sample)
+        job = self._job(utterance, "early_final", end_sample, event.offset_sample)
         utterance.early = EarlyFinal(job.revision, end_sample)
         return [*self._append(utterance, end_sample), Submit(job, now + settings.final_deadline_s)]
 
@@ -184,7 +184,7 @@ class Channel:
         utterance.end_sample = event.end_sample
         utterance.pcm = self._ring.read_bytes(utterance.start_sample, event.end_sample)
         self.shared.speech_samples += event.end_sample - utterance.start_sample
-        job = self._job(utterance, "final", event.end_sample)
+        job = self._job(utterance, "final", event.end_sample, event.offset_sample)
         utterance.final_revision, utterance.final_asked_at = job.revision, now
         if (final := utterance.early_final()) is not None:
             return [*effects, *self._resolve(utterance, final)]
@@ -238,7 +238,7 @@ class Channel:
         job = self._job(utterance, "interim", until_sample)
         return Submit(job, now + self.shared.settings.interim_deadline_s)
 
-    def _job(self, utterance: Utterance, kind: JobKind, until_sample: int) -> Job:
+    def _job(self, utterance: Utterance, kind: JobKind, until_sample: int, speech_until: int | None = None) -> Job:
         utterance.revision += 1
         return Job(
             stream=self.stream,
@@ -247,6 +247,7 @@ class Channel:
             kind=kind,
             start_sample=utterance.start_sample,
             until_sample=until_sample,
+            speech_until=speech_until,
         )
 
     def _append(self, utterance: Utterance, until: int) -> list[Effect]:

@@ -51,7 +51,7 @@ def test_speech_between_silences_becomes_one_segment_with_pre_roll_and_padding()
     events = segmenter().feed(audio((10, 0), (10, 900), (20, 0)))
     assert events == [
         SegmentStarted(start_sample=3520, onset_sample=5120, at_sample=13 * FRAME),
-        SegmentPaused(end_sample=11840, at_sample=25 * FRAME),
+        SegmentPaused(end_sample=11840, offset_sample=10240, at_sample=24 * FRAME),
         SegmentEnded(start_sample=3520, end_sample=11840, offset_sample=10240, at_sample=30 * FRAME, rule="silence"),
     ]
 
@@ -67,13 +67,13 @@ def test_speech_that_resumes_just_before_the_endpoint_holds_it_off() -> None:
     assert end.offset_sample == 22 * FRAME
 
 
-def test_a_segment_pauses_after_half_of_the_silence_that_ends_it_and_resumes_with_speech() -> None:
-    """Five frames, 160 ms. Speech is confirmed by its third frame. The second pause is the end."""
+def test_a_segment_pauses_after_a_share_of_the_silence_that_ends_it_and_resumes_with_speech() -> None:
+    """0.4 of it is four frames. Speech is confirmed by its third frame. The second pause is the end."""
     events = segmenter().feed(audio((10, 900), (9, 0), (10, 900), (20, 0)))
     assert events[1:-1] == [
-        SegmentPaused(end_sample=6_720, at_sample=15 * FRAME),
+        SegmentPaused(end_sample=6_720, offset_sample=5_120, at_sample=14 * FRAME),
         SegmentResumed(at_sample=22 * FRAME),
-        SegmentPaused(end_sample=16_640, at_sample=34 * FRAME),
+        SegmentPaused(end_sample=16_640, offset_sample=14_848, at_sample=33 * FRAME),
     ]
     assert ended(events)[0].end_sample == 16_640
 

@@ -49,8 +49,9 @@ def job(
     start: int = 0,
     prefix: tuple[int, ...] = (),
     revision: int = 1,
+    speech_until: int | None = None,
 ) -> Job:
-    return Job(stream, utterance, revision, kind, start, until, prefix)
+    return Job(stream, utterance, revision, kind, start, until, prefix, speech_until)
 
 
 def hear(
@@ -527,6 +528,33 @@ class TestFallback:
         assert " ".join(words(hypothesis)) == taken
         assert hypothesis.fallback == (taken != "No, no, no, no.")
         assert asked == [False, True]
+
+    @pytest.mark.parametrize(
+        ("until_s", "bound", "taken"),
+        [(None, 0, 6), (5.5, 0, 6), (2.9, 0, 3), (2.9, 5, 5), (0.0, 0, 1)],
+        ids=["not known", "behind all", "behind three", "five are bound", "before all"],
+    )
+    def test_a_repetition_goes_on_only_as_long_as_somebody_speaks(
+        self, until_s: float | None, bound: int, taken: int
+    ) -> None:
+        """Six times "no", one each second, and the model is sure of it."""
+        engine = make_engine()
+        engine.open("s", StreamSpec())
+        hear(engine, noise(7 * SECOND))
+        tokens = bundled().tokenizer.encode(" no" * 6, add_special_tokens=False).ids
+
+        def script(requests: list[DecodeRequest]) -> list[Decoded]:
+            (request,) = requests
+            attention = torch.full((8, 7, request.audio.head_frames), 1e-4)
+            for token in range(7):
+                attention[:, token, 50 * token : 50 * token + 50] = 1.0
+            each = -9.0 if request.no_fourth_repeat else -0.1
+            return [Decoded(tokens, [each] * 6, ended=True, looped=False, attention=attention)]
+
+        engine.decoder.decode = script  # type: ignore[method-assign, assignment]
+        until = None if until_s is None else int(until_s * SECOND)
+        prefix = tuple(tokens[:bound])
+        assert words(only(engine.step([job(7 * SECOND, prefix=prefix, speech_until=until)]))) == ["no"] * taken
 
     @pytest.mark.parametrize("sure", [False, True])
     def test_over_the_full_window_nothing_is_repeated_of_which_the_model_was_not_sure(self, sure: bool) -> None:

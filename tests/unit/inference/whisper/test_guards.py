@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.whisper.guards import FinalGuard, TokenBudget, compression, fourth_repeats, loop_start, repeats_itself
+from inference.whisper.guards import (
+    FinalGuard,
+    TokenBudget,
+    compression,
+    fourth_repeats,
+    loop_start,
+    repeats_itself,
+    without_silent_repeats,
+)
 
 SENTENCE = list(range(100, 116))  # 16 tokens, none twice
 
@@ -85,6 +93,25 @@ def test_a_text_repeats_itself_that_says_something_four_times_in_a_row(kinds: li
 )
 def test_what_would_begin_a_fourth_time_in_a_row_may_not_follow(kinds: list[int], forbidden: set[int]) -> None:
     assert fourth_repeats(kinds) == forbidden
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "left"),
+    [
+        ("more word word word word word word word", 6, "more word word word word word"),
+        ("more word word", 3, "more word word"),
+        ("more word word", 2, "more word"),
+        ("go on go on go on", 2, "go on"),
+        ("go on go on go on", 3, "go on go on"),
+        ("we go on we go off", 3, "we go on we go off"),
+        ("word word", 0, "word"),
+        ("word", 0, "word"),
+        ("", 0, ""),
+    ],
+)
+def test_what_is_said_again_in_the_silence_was_not_said(text: str, heard: int, left: str) -> None:
+    said = text.split()
+    assert said[: without_silent_repeats(said, heard)] == left.split()
 
 
 @given(st.lists(st.integers(0, 2), max_size=40))
