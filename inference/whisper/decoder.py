@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from inference.whisper.alignment import median_filter
+from inference.whisper.choice import Choice, Greedy, Scored
 from inference.whisper.decoding import Decoded, DecodeRequest, Decoding
-from inference.whisper.guards import TokenBudget, fourth_repeats, loop_start
+from inference.whisper.guards import TokenBudget, loop_start
 from inference.whisper.model import WhisperModel
-from inference.whisper.state import SilenceTail, UtteranceState, attend, context
+from inference.whisper.projection import VocabularyProjection
+from inference.whisper.state import SilenceTail, UtteranceState, context_pieces
 from inference.whisper.weights import Vocabulary
 
 
@@ -32,7 +35,6 @@ class DecoderCounters:
     passes: int = 0
     """Forward passes, once per batch."""
     rows: int = 0
-    projected: int = 0
 
 
 class WhisperDecoder:
@@ -47,12 +49,14 @@ class WhisperDecoder:
         budget: TokenBudget | None = None,
         suppress: Sequence[int] = (),
         kinds: Sequence[int] = (),
+        quantised: bool | None = None,
     ) -> None:
         """
         Args:
             suppress: text tokens that are never decoded, beside the special ones.
             kinds: of each text token what it says (`WordSplitter.kinds`), for `no_fourth_repeat`; by default each
                 token is a kind of its own.
+            quantised: how the vocabulary is projected (`VocabularyProjection`).
         """
         self.model = model
         self.vocabulary = vocabulary
@@ -64,12 +68,15 @@ class WhisperDecoder:
             self._alignment_heads.setdefault(layer, []).append(head)
         # Text tokens and the end of text come first in every Whisper vocabulary: the rest is never projected.
         self._choices = vocabulary.end_of_text + 1
-        self._output = model.embedding[: self._choices]
-        self._suppress = torch.tensor([t for t in suppress if t < self._choices], dtype=torch.long, device=model.device)
-        self._kinds = [*(kinds or range(vocabulary.end_of_text)), -1]
-        self._kinds_on_device = torch.tensor(self._kinds, device=model.device)
-        first = sorted({*vocabulary.suppress_first} - {vocabulary.end_of_text})
-        self._suppress_first = torch.tensor([t for t in first if t < self._choices], dtype=torch.long)
+        self._kinds = torch.tensor([*(kinds or range(vocabulary.end_of_text)), -1], device=model.device)
+        self.projection = VocabularyProjection(
+            model.decoder_norm,
+            model.embedding,
+            self._choices,
+            suppress,
+            sorted({*vocabulary.suppress_first} - {vocabulary.end_of_text}),
+            quantised,
+        )
 
     @torch.inference_mode()
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
@@ -98,30 +105,50 @@ class WhisperDecoder:
         ]
         starts = [sequence.cached for sequence in sequences]
         hidden = self._forward(sequences, inputs).split([len(tokens) for tokens in inputs])
-        rows = [self._rows_that_count(*each) for each in zip(sequences, starts, hidden, strict=True)]
-        scores = self._project(torch.cat(rows)).split([len(row) for row in rows])
-        for sequence, proposal, row in zip(sequences, proposals, scores, strict=True):
-            attended = _attended(sequence, len(row)) if sequence.request.frontier else [0] * len(row)
-            self._accept(sequence, proposal, row, attended)
+        for sequence, start, rows in zip(sequences, starts, hidden, strict=True):
+            if start == 0:
+                self._look_at_prompt(sequence, rows)
+        # Of the rows just run, those whose choice is still open.
+        open_rows = [
+            rows[len(sequence.tokens) - 1 - start :]
+            for sequence, start, rows in zip(sequences, starts, hidden, strict=True)
+        ]
+        for sequence, proposal, rows, choice in zip(
+            sequences, proposals, open_rows, self._choose(sequences, open_rows), strict=True
+        ):
+            attended = _attended(sequence, len(rows)) if sequence.request.frontier else [0] * len(rows)
+            self._accept(sequence, proposal, choice, attended)
 
-    def _rows_that_count(self, sequence: Decoding, start: int, hidden: Tensor) -> Tensor:
-        """Of the rows just run, those whose choice is still open; in the first pass the prefix is looked after too."""
+    def _look_at_prompt(self, sequence: Decoding, hidden: Tensor) -> None:
+        """In the first pass: how likely silence is, and the prefix's tokens where that is not known."""
         request = sequence.request
-        prompt = len(request.prompt)
-        if start == 0:
-            if request.want_no_speech and self.vocabulary.no_speech is not None:
-                at = request.prompt.index(self.vocabulary.start_of_transcript)
-                sequence.no_speech = float(self.model.logits(hidden[at]).softmax(-1)[self.vocabulary.no_speech])
-            if request.prefix and len(sequence.logprobs) != len(request.prefix):
-                past = self._project(hidden[prompt - 1 : sequence.bound - 1]).log_softmax(-1)
-                picked = torch.tensor(request.prefix, device=past.device)[:, None]
-                sequence.logprobs = past.gather(1, picked)[:, 0].tolist()
-        return hidden[len(sequence.tokens) - 1 - start :]
+        if request.want_no_speech and self.vocabulary.no_speech is not None:
+            at = request.prompt.index(self.vocabulary.start_of_transcript)
+            (sequence.no_speech,) = self.projection.probability(hidden[at : at + 1], self.vocabulary.no_speech)
+        if request.prefix and len(sequence.logprobs) != len(request.prefix):
+            past = self.projection.scores(hidden[len(request.prompt) - 1 : sequence.bound - 1]).log_softmax(-1)
+            picked = torch.tensor(request.prefix, device=past.device)[:, None]
+            sequence.logprobs = past.gather(1, picked)[:, 0].tolist()
 
-    def _accept(self, sequence: Decoding, proposal: Sequence[int], scores: Tensor, attended: Sequence[int]) -> None:
+    def _choose(self, sequences: Sequence[Decoding], rows: Sequence[Tensor]) -> list[Choice]:
+        """For each stream what it says after each of its rows: all greedy ones at once."""
+        greedy = [at for at, sequence in enumerate(sequences) if sequence.request.greedy]
+        chosen: dict[int, Choice] = {}
+        if greedy:
+            ends = [*accumulate((len(rows[at]) for at in greedy), initial=0)]
+            first = [end for at, end in zip(greedy, ends, strict=False) if sequences[at].at_begin]
+            choices = self.projection.choose(torch.cat([rows[at] for at in greedy]), first)
+            for at, end in zip(greedy, ends, strict=False):
+                chosen[at] = Greedy(choices, end)
+        for at in {*range(len(sequences))} - {*greedy}:
+            first = [0] if sequences[at].at_begin else []
+            chosen[at] = Scored(self.projection.scores(rows[at], first), sequences[at], self._kinds)
+        return [chosen[at] for at in range(len(sequences))]
+
+    def _accept(self, sequence: Decoding, proposal: Sequence[int], choice: Choice, attended: Sequence[int]) -> None:
         """Takes proposed tokens while they are the model's own choice; the first other choice replaces the rest."""
-        for index, row in enumerate(scores):
-            self._take(sequence, row, attended[index])
+        for index, frame in enumerate(attended):
+            self._take(sequence, *choice.after(index), frame)
             if sequence.done:
                 break
             sequence.follow(sequence.tokens[-1])
@@ -131,37 +158,18 @@ class WhisperDecoder:
         whole = sequence.ended or sequence.stopped
         sequence.forget(min(sequence.cached, len(sequence.tokens) - (0 if whole else 1)))
 
-    def _take(self, sequence: Decoding, scores: Tensor, frame: int) -> None:
-        """Appends the most likely token, or a sampled one at a temperature; notes the end, loops and the frontier."""
-        if len(sequence.tokens) == len(sequence.request.prompt):
-            scores[self._suppress_first] = -torch.inf
-        logprobs = scores.log_softmax(-1)  # the model's own, whatever is forbidden next
-        if sequence.request.no_fourth_repeat:
-            said = [self._kinds[token] for token in sequence.tokens[len(sequence.request.prompt) :]]
-            for kind in fourth_repeats(said):
-                scores[self._kinds_on_device == kind] = -torch.inf
-        temperature = sequence.request.temperature
-        if temperature > 0:
-            weights = (scores / temperature).softmax(-1).cpu()
-            token = int(torch.multinomial(weights, 1, generator=sequence.generator))
-        else:
-            token = int(scores.argmax())
+    def _take(self, sequence: Decoding, token: int, logprob: float, frame: int) -> None:
+        """Appends a token; notes the end, loops and the frontier."""
         if token == self.vocabulary.end_of_text:
             sequence.ended = True
-            sequence.end_logprob = float(logprobs[token])
+            sequence.end_logprob = logprob
             return
         if not sequence.passes(frame):
             sequence.stopped, sequence.held = True, token
             return
         sequence.tokens.append(token)
-        sequence.logprobs.append(float(logprobs[token]))
+        sequence.logprobs.append(logprob)
         sequence.looped = loop_start(sequence.tokens[len(sequence.request.prompt) :]) is not None
-
-    def _project(self, rows: Tensor) -> Tensor:
-        self.counters.projected += rows.shape[0]
-        scores = F.linear(self.model.decoder_norm(rows), self._output).float()
-        scores[:, self._suppress] = -torch.inf
-        return scores
 
     def _forward(self, sequences: Sequence[Decoding], inputs: Sequence[Sequence[int]]) -> Tensor:
         """Runs new tokens of each stream through all layers; returns their rows (sum of lengths, d_model)."""
@@ -209,28 +217,30 @@ class WhisperDecoder:
         return answer[0].transpose(0, 1).reshape(rows, -1)
 
     def _cross_attend(self, layer: int, sequence: Decoding, rows: Tensor) -> Tensor:
-        queries = self.model.split_heads(rows)
+        """Attention to the audio, step by step: the alignment heads' probabilities are noted on the way."""
         audio = sequence.request.audio
-        keys, values, bias = context(audio.cross_attention, layer, audio, self.tail, self.tail.decoder[layer])
-        self._note_attention(layer, sequence, queries, keys, bias)
-        return attend(queries, keys, values, bias)
+        pieces = context_pieces(audio.cross_attention, layer, audio, self.tail, self.tail.decoder[layer])
+        queries = self.model.split_heads(rows)
+        scores = [queries @ keys.mT if bias is None else queries @ keys.mT + bias for keys, _, bias in pieces]
+        likely = (torch.cat(scores, dim=2) if len(scores) > 1 else scores[0]).float().softmax(dim=2)
+        self._note_attention(layer, sequence, likely)
+        shares = likely.to(rows.dtype).split([keys.shape[1] for keys, _, _ in pieces], dim=2)
+        answer: Tensor = shares[0] @ pieces[0][1]
+        for share, (_, values, _) in zip(shares[1:], pieces[1:], strict=True):
+            answer += share @ values
+        return answer.transpose(0, 1).reshape(rows.shape[0], -1)
 
     def _room_for_attention(self, sequence: Decoding, rows: int) -> Tensor:
         heads = sum(map(len, self._alignment_heads.values()))
         return torch.empty(heads, rows, sequence.request.audio.head_frames, device=self.model.device)
 
-    def _note_attention(
-        self, layer: int, sequence: Decoding, queries: Tensor, keys: Tensor, bias: Tensor | None
-    ) -> None:
-        """Probabilities of this layer's alignment heads on the utterance's own frames, for the rows just run."""
+    def _note_attention(self, layer: int, sequence: Decoding, likely: Tensor) -> None:
+        """Keeps what this layer's alignment heads look at of the utterance's own frames, for the rows just run."""
         heads = self._alignment_heads.get(layer)
         if not heads:
             return
-        scores = queries[heads] @ keys[heads].mT
-        if bias is not None:
-            scores = scores + bias
         first = sum(len(held) for other, held in self._alignment_heads.items() if other < layer)
-        chosen = scores.float().softmax(dim=2)[:, :, : sequence.request.audio.head_frames]
+        chosen = likely[heads, :, : sequence.request.audio.head_frames]
         sequence.attention[-1][first : first + len(heads)] = chosen
 
     def _result(self, sequence: Decoding) -> Decoded:

@@ -50,6 +50,11 @@ class DecodeRequest:
     no_fourth_repeat: bool = False
     """Nothing is said four times in a row: where the likeliest token would begin that, the next likely one is taken."""
 
+    @property
+    def greedy(self) -> bool:
+        """Always the likeliest token."""
+        return self.temperature == 0 and not self.no_fourth_repeat
+
 
 @dataclass(slots=True)
 class Decoded:
@@ -109,6 +114,11 @@ class Decoding:
     @property
     def done(self) -> bool:
         return self.ended or self.looped or self.stopped or len(self.tokens) >= self.limit
+
+    @property
+    def at_begin(self) -> bool:
+        """The next token is the text's first."""
+        return len(self.tokens) == len(self.request.prompt)
 
     def proposal(self) -> list[int]:
         """Draft tokens worth a try now: all of them at first, a few once the draft has been wrong."""

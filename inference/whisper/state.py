@@ -127,26 +127,41 @@ def silence_positions(head: int, positions: int, density: Sequence[tuple[int, in
     return chosen, bias
 
 
-def context(
+Piece = tuple[Tensor, Tensor, Tensor | float | None]
+"""Keys, values (heads, m, size), and what is added to the scores: (m,), one number for all, or nothing."""
+
+
+def context_pieces(
     kept: KeyValues, layer: int, state: UtteranceState, tail: SilenceTail, pair: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What an utterance's queries attend to in one layer: its frames, then the silence after them.
+) -> list[Piece]:
+    """What an utterance's queries attend to in one layer: its frames, and the silence after them.
 
     The silence is the one that was encoded with the utterance, else the shared tail `pair`.
-    Returns:
-        keys, values (heads, m, size) and what is added to the scores (m,) or None.
     """
     frames = state.head_frames
     if state.silence_bias is not None:
         keys, values = kept.read(layer, frames + state.silence_bias.shape[0])
-        return keys, values, F.pad(state.silence_bias, (frames, 0))
-    keys, values = kept.read(layer, frames)
+        return [(keys, values, F.pad(state.silence_bias, (frames, 0)))]
     silent_keys, silent_values = tail.after(pair, frames)
-    silent = silent_keys.shape[1]
-    if silent == 0:
-        return keys, values, None
-    bias = keys.new_full((frames + silent,), math.log(tail.stride))
-    bias[:frames] = 0
+    own: Piece = (*kept.read(layer, frames), None)
+    if silent_keys.shape[1] == 0:
+        return [own]
+    silence: Piece = (silent_keys, silent_values, math.log(tail.stride))
+    return [own, silence] if frames else [silence]
+
+
+def context(
+    kept: KeyValues, layer: int, state: UtteranceState, tail: SilenceTail, pair: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same in one piece: keys, values (heads, m, size) and what is added to the scores (m,) or None."""
+    pieces = context_pieces(kept, layer, state, tail, pair)
+    if len(pieces) == 1:
+        keys, values, bias = pieces[0]
+        return keys, values, bias if isinstance(bias, Tensor) or bias is None else keys.new_full(keys.shape[1:2], bias)
+    (keys, values, _), (silent_keys, silent_values, weight) = pieces
+    assert isinstance(weight, float)
+    bias = keys.new_full((keys.shape[1] + silent_keys.shape[1],), weight)
+    bias[: keys.shape[1]] = 0
     return torch.cat([keys, silent_keys], dim=1), torch.cat([values, silent_values], dim=1), bias
 
 

@@ -200,7 +200,7 @@ class TestPrefix:
         (bound,) = decode(having, DecodeRequest(final("question.flac"), PROMPT, prefix=prefix, prefix_logprobs=known))
         assert bound.tokens == plain.tokens
         assert tuple(bound.logprobs[:6]) == known
-        assert without.counters.projected - having.counters.projected == len(prefix)
+        assert without.projection.rows - having.projection.rows == len(prefix)
 
     def test_a_prefix_as_long_as_the_budget_is_still_answered(self) -> None:
         """Its words need likelihoods and times, so one pass is made for it."""
