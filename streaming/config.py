@@ -59,9 +59,16 @@ class EngineSettings:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
     max_batch: int = 64
+    workers: int = 0
+    """Processes that hold the model, at most; further ones start when they are needed. 0: as the cores allow on a CPU,
+    one on a GPU."""
+    threads: int = 0
+    """CPU threads of each worker; 0: as the cores allow."""
 
     def __post_init__(self) -> None:
         _within(self, "max_batch", 1, 1024)
+        _within(self, "workers", 0, 64)
+        _within(self, "threads", 0, 256)
         if not self.model or not self.device:
             raise ValueError("model and device must not be empty")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from inference.engine.device import choose_device, choose_dtype, choose_threads, cpu_flags
+from inference.engine.device import choose_device, choose_dtype, cpu_flags
 from inference.whisper.weights import BUNDLED, WeightsError, WhisperWeights, bundled_folder, load_weights
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
@@ -44,7 +44,6 @@ def report(model: str) -> dict[str, Any]:
     machine = {
         "torch": torch.__version__,
         "cpu_features": [name for name in FEATURES if name in cpu_flags()],
-        "threads": choose_threads(None),
         "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "device": str(auto),
         "dtype": str(choose_dtype(auto)).removeprefix("torch."),

@@ -32,6 +32,8 @@ class WorkerSettings:
 
     model: str
     device: str = "auto"
+    threads: int | None = None
+    """CPU threads of a step; None: all cores but one."""
     engine: str = "whisper"
     """`whisper`, or `fake` for tests of the process."""
     step_timeout_s: float = 30.0
@@ -265,6 +267,7 @@ async def _spawn(settings: WorkerSettings, sock: socket.socket) -> asyncio.subpr
         *("--fd", str(sock.fileno())),
         *("--model", settings.model),
         *("--device", settings.device),
+        *(("--threads", str(settings.threads)) if settings.threads else ()),
         *("--engine", settings.engine),
         *("--log-level", settings.log_level),
         stdin=asyncio.subprocess.DEVNULL,

@@ -65,11 +65,12 @@ class _SchedulerCollector(Collector):
             "encoder_frames": ("Frames of 20 ms put through the encoder.", stats.encoder_frames),
             "decoder_calls": ("Decoder calls, per stream that took part.", stats.decoder_calls),
             "step_seconds": ("Time the worker spent in steps.", stats.step_seconds),
-            "worker_restarts": ("Times the worker was replaced.", max(0, stats.generation - 1)),
+            "worker_restarts": ("Times the worker was replaced.", max(0, stats.generation - stats.workers)),
         }
         for name, (text, value) in sums.items():
             yield CounterMetricFamily(f"tympan_{name}", text, value=value)
         gauges = {
+            "workers": ("Workers that run.", stats.workers),
             "jobs_queued": ("Jobs that wait.", stats.queued),
             "batch_occupancy": ("Jobs per batch over the largest batch, 0 to 1.", stats.occupancy),
             "queue_delay_p95_seconds": ("From submission to start, latest jobs.", stats.queue_delay_p95_ms / 1000),

@@ -31,7 +31,7 @@ from inference.pool.interface import (
 )
 from streaming.scheduler.listener import Listener, StreamClosedError
 from streaming.scheduler.policy import Policy, Ticket
-from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, add_stats, dispatcher_stats, split_cost
+from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, WorkerShare, add_stats, split_cost
 from streaming.scheduler.worker_cache import WorkerCache
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class Dispatcher:
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called after the streams were told that no job will run again."""
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +163,12 @@ class Dispatcher:
     @property
     def stats(self) -> DispatcherStats:
         """Totals since the start."""
-        return dispatcher_stats(self._totals, self._policy, self._engine.generation)
+        return DispatcherStats.of([self.share])
+
+    @property
+    def share(self) -> WorkerShare:
+        """What the totals are made of."""
+        return WorkerShare(self._totals, self._policy, self._engine.generation)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -281,6 +288,7 @@ class Dispatcher:
 
     def _account(self, batch: list[Ticket], result: StepResult) -> None:
         self._totals = add_stats(self._totals, result.stats)
+        self._policy.stepped(len(batch), result.stats.seconds)
         jobs = [ticket.job for ticket in batch]
         for job, (frames, calls) in zip(jobs, split_cost(result.stats, jobs), strict=True):
             if (state := self._streams.get(job.stream)) is not None:
@@ -314,6 +322,7 @@ class Dispatcher:
         for state in list(self._streams.values()):
             self._fail_stream(state, reason)
         self._settled.set()
+        self.on_failure()
 
 
 def _error(ticket: Ticket, code: ErrorCode, message: str) -> JobError:

@@ -1,6 +1,7 @@
 """What runs next, and nothing else: a pure policy over queued jobs.
 
-The order is: finals before interims, then the earliest deadline, then the order of submission. Each stream has
+The order is: finals before interims, then the earliest deadline, then the order of submission. How many run at once
+goes by what a job costs (`pace`). Each stream has
 
 - a queue of finals in the order of its utterances, bounded by `max_finals_per_stream`;
 - one place for an interim: a newer interim replaces a queued one, and a final of the same or a later
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from inference.pool.interface import Job
+from streaming.scheduler.pace import Pace
 
 MAX_WAIT_S = 0.010
 RECENT_DELAYS = 2048  # queue delays kept for the percentiles
@@ -97,6 +99,7 @@ class Policy:
         max_wait_s: float = MAX_WAIT_S,
         max_finals_per_stream: int = 64,
         max_tries: int = 3,
+        pace: Pace | None = None,
     ) -> None:
         """`max_wait_s`: how long a lone interim may wait for others to share its batch."""
         if max_batch < 1 or max_finals_per_stream < 1 or max_tries < 1 or max_wait_s < 0:
@@ -108,6 +111,7 @@ class Policy:
         self._max_finals = max_finals_per_stream
         self._max_tries = max_tries
         self._lanes: dict[str, _Lane] = {}
+        self._pace = pace or Pace()
         self._next_serial = 0
         self._last_batch_size = 0
 
@@ -161,13 +165,22 @@ class Policy:
         ready = sorted((head for lane in self._lanes.values() if (head := lane.head())), key=_urgency)
         if not ready or now < self._starts_at(ready):
             return None
-        batch = [ready[0]] if ready[0].alone else [ticket for ticket in ready if not ticket.alone][: self.max_batch]
+        limit = self._pace.limit(overdue_s=now - min(ticket.deadline for ticket in ready)) or self.max_batch
+        batch = (
+            [ready[0]]
+            if ready[0].alone
+            else [ticket for ticket in ready if not ticket.alone][: min(limit, self.max_batch)]
+        )
         for ticket in batch:
             self._start(ticket, now)
         self.counters.batches += 1
         self.counters.capacity += self.max_batch
         self._last_batch_size = len(batch)
         return batch
+
+    def stepped(self, jobs: int, seconds: float) -> None:
+        """A step of so many jobs took so long: the size of the next ones goes by it."""
+        self._pace.stepped(jobs, seconds)
 
     def wake_at(self) -> float | None:
         """When `next_batch` would return a batch if nothing else came in; None if it never would."""

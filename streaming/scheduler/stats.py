@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 
@@ -16,14 +17,28 @@ from streaming.scheduler.policy import Policy
 class StreamCost:
     """One stream's share of the work."""
 
-    encoder_frames: int = 0
-    decoder_calls: int = 0
+    encoder_frames: float = 0
+    decoder_calls: float = 0
     jobs: int = 0
+
+    def __add__(self, other: StreamCost) -> StreamCost:
+        return StreamCost(
+            self.encoder_frames + other.encoder_frames, self.decoder_calls + other.decoder_calls, self.jobs + other.jobs
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerShare:
+    """One worker's part in the sums."""
+
+    totals: StepStats
+    policy: Policy
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherStats:
-    """Sums since the dispatcher started; percentiles over the latest batches."""
+    """Sums since the start, percentiles over the latest batches. `generation` counts every start of a worker."""
 
     jobs: int
     encoder_frames: int
@@ -41,6 +56,36 @@ class DispatcherStats:
     queue_delay_p50_ms: float
     queue_delay_p95_ms: float
     queue_delay_p99_ms: float
+    workers: int = 1
+
+    @classmethod
+    def of(cls, shares: Sequence[WorkerShare]) -> Self:
+        """What metrics and `/readyz` show."""
+        totals, policies = StepStats(), [share.policy for share in shares]
+        for share in shares:
+            totals = add_stats(totals, share.totals)
+        counters = [policy.counters for policy in policies]
+        p50, p95, p99 = percentiles((delay for policy in policies for delay in policy.queue_delays_s), (50, 95, 99))
+        capacity = sum(each.capacity for each in counters)
+        return cls(
+            jobs=totals.jobs,
+            encoder_frames=totals.encoder_frames,
+            encoder_frames_final=totals.encoder_frames_final,
+            decoder_calls=totals.decoder_calls,
+            decoder_passes=totals.decoder_passes,
+            step_seconds=totals.seconds,
+            batches=sum(each.batches for each in counters),
+            occupancy=sum(each.started for each in counters) / capacity if capacity else 0.0,
+            coalesced=sum(each.coalesced for each in counters),
+            retried=sum(each.retried for each in counters),
+            given_up=sum(each.given_up for each in counters),
+            queued=sum(policy.queued() for policy in policies),
+            generation=sum(share.generation for share in shares),
+            queue_delay_p50_ms=p50 * 1000,
+            queue_delay_p95_ms=p95 * 1000,
+            queue_delay_p99_ms=p99 * 1000,
+            workers=len(shares),
+        )
 
 
 @dataclass(slots=True)
@@ -58,37 +103,12 @@ class Share:
         self.jobs += 1
 
     def cost(self) -> StreamCost:
-        """Rounded for people."""
-        return StreamCost(round(self.encoder_frames), round(self.decoder_calls), self.jobs)
+        return StreamCost(self.encoder_frames, self.decoder_calls, self.jobs)
 
 
 def add_stats(a: StepStats, b: StepStats) -> StepStats:
     """Field by field."""
     return StepStats(*(x + y for x, y in zip(msgspec.structs.astuple(a), msgspec.structs.astuple(b), strict=True)))
-
-
-def dispatcher_stats(totals: StepStats, policy: Policy, generation: int) -> DispatcherStats:
-    """What metrics and `/readyz` show."""
-    counters = policy.counters
-    p50, p95, p99 = percentiles(policy.queue_delays_s, (50, 95, 99))
-    return DispatcherStats(
-        jobs=totals.jobs,
-        encoder_frames=totals.encoder_frames,
-        encoder_frames_final=totals.encoder_frames_final,
-        decoder_calls=totals.decoder_calls,
-        decoder_passes=totals.decoder_passes,
-        step_seconds=totals.seconds,
-        batches=counters.batches,
-        occupancy=counters.occupancy,
-        coalesced=counters.coalesced,
-        retried=counters.retried,
-        given_up=counters.given_up,
-        queued=policy.queued(),
-        generation=generation,
-        queue_delay_p50_ms=p50 * 1000,
-        queue_delay_p95_ms=p95 * 1000,
-        queue_delay_p99_ms=p99 * 1000,
-    )
 
 
 def split_cost(stats: StepStats, jobs: Sequence[Job]) -> list[tuple[float, float]]:

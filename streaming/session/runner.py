@@ -1,7 +1,7 @@
-"""Runs one session core: carries its effects out, in order, between a client, the dispatcher and the store.
+"""Runs one session core: carries its effects out, in order, between a client, the workers and the store.
 
 The order of calls: `open`; then one task gives the client's messages to `feed` while another reads `events` until it
-ends, and somebody calls `tick` about twice a second; `close` at the end, whatever happened. The dispatcher calls the
+ends, and somebody calls `tick` about twice a second; `close` at the end, whatever happened. The fleet calls the
 listener's methods on the same event loop; they never wait.
 """
 
@@ -27,7 +27,7 @@ from streaming.protocol.messages import (
     Summary,
     Transcript,
 )
-from streaming.scheduler.dispatcher import Dispatcher
+from streaming.scheduler.fleet import Fleet
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import StreamQueueFullError
 from streaming.session.core import SessionCore
@@ -49,27 +49,28 @@ log = logging.getLogger(__name__)
 
 
 class SessionRunner:
-    """A live session. Implements the dispatcher's listener for all of its channels."""
+    """A live session. Implements the fleet's listener for all of its channels."""
 
     def __init__(
         self,
         core: SessionCore,
-        dispatcher: Dispatcher,
+        fleet: Fleet,
         durable: DurableSession,
         clock: Callable[[], float],
         metrics: Metrics,
         on_closed: Callable[[SessionRunner], None],
     ) -> None:
-        """`clock`: seconds, the dispatcher's own."""
+        """`clock`: seconds, the fleet's own."""
         self.session = core.session
         self.failure: ProtocolError | None = None
         """Why the session ended, if not by `stop`; its `error` message comes last in `events`."""
         self._core = core
-        self._dispatcher = dispatcher
+        self._fleet = fleet
         self._durable = durable
         self._clock = clock
         self._metrics = metrics
         self._on_closed = on_closed
+        self._streams: list[str] = []
         self._outbox = Outbox(core.settings.outbox_messages)
         self._to_store: list[StoreAudio] = []
         self._feeding = asyncio.Lock()
@@ -172,7 +173,7 @@ class SessionRunner:
         self._closed = True
         self._end()
         for effect in self._core.close():
-            self._dispatcher.close(effect.stream)
+            self._fleet.close(effect.stream)
         await self._durable.close()
         self._on_closed(self)
 
@@ -186,7 +187,7 @@ class SessionRunner:
         if not self._closed and not await self._durable.renew():
             self._carry_out(self._core.store_failed())
 
-    # -- the dispatcher's listener ----------------------------------------------------------------------------------
+    # -- the fleet's listener ---------------------------------------------------------------------------------------
 
     def on_hypothesis(self, hypothesis: Hypothesis) -> None:
         self._carry_out(self._core.hypothesis(hypothesis, self._clock()))
@@ -216,16 +217,17 @@ class SessionRunner:
                 case Send(message):
                     self._put(message)
                 case OpenStream(stream, spec):
-                    self._dispatcher.open(stream, spec, self)
+                    self._streams.append(stream)
+                    self._fleet.open(stream, spec, self)
                 case Append(stream, utterance, first_sample, pcm):
-                    self._dispatcher.append(stream, utterance, first_sample, pcm)
+                    self._fleet.append(stream, utterance, first_sample, pcm)
                 case Submit():
                     self._submit(effect)
                 case Discard(stream, utterance):
-                    self._dispatcher.discard(stream, utterance)
+                    self._fleet.discard(stream, utterance)
                     self._ended_at.pop(utterance, None)
                 case CloseStream(stream):
-                    self._dispatcher.close(stream)
+                    self._fleet.close(stream)
                 case StoreAudio():
                     self._to_store.append(effect)
                 case Finished(summary):
@@ -235,7 +237,7 @@ class SessionRunner:
     def _submit(self, effect: Submit) -> None:
         job = effect.job
         try:
-            self._dispatcher.submit(job, effect.deadline)
+            self._fleet.submit(job, effect.deadline)
         except StreamClosedError:
             self.fail(ProtocolError("engine_unavailable", "the engine's stream is closed"))
         except StreamQueueFullError as error:
@@ -263,7 +265,8 @@ class SessionRunner:
         while not self._over and not (self._core.can_accept and self._outbox.has_room):
             self._room.clear()
             await self._room.wait()
-        await self._dispatcher.wait_writable()
+        for stream in self._streams:
+            await self._fleet.wait_writable(stream)
 
     async def _store_audio(self) -> None:
         while self._to_store:
@@ -286,11 +289,11 @@ class SessionRunner:
             self._carry_out(self._core.store_failed())
 
     def _with_costs(self, summary: Summary) -> Summary:
-        costs = [self._dispatcher.cost(effect.stream) for effect in self._core.close()]
+        costs = [self._fleet.cost(effect.stream) for effect in self._core.close()]
         return msgspec.structs.replace(
             summary,
-            encoder_frames=sum(cost.encoder_frames for cost in costs),
-            decoder_calls=sum(cost.decoder_calls for cost in costs),
+            encoder_frames=round(sum(cost.encoder_frames for cost in costs)),
+            decoder_calls=round(sum(cost.decoder_calls for cost in costs)),
         )
 
     def _count(self, message: ServerMessage) -> None:

@@ -1,4 +1,4 @@
-"""The whole service without a socket: one engine, one dispatcher, one store, many sessions.
+"""The whole service without a socket: a fleet of workers, one store, many sessions.
 
 The order of calls: `start`; `new_session` for each client; `drain` and `stop` at the end. The app puts sockets on
 top of it; `tympan transcribe` uses it in place.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from streaming.observability.metrics import Metrics
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import ModelInfo, Start
 from streaming.scheduler.dispatcher import Dispatcher
+from streaming.scheduler.fleet import Fleet, cpu_plan
 from streaming.scheduler.policy import Policy
 from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.durable import LEASE_S, DurableSession
@@ -59,8 +61,7 @@ class Service:
         """None until the model is loaded."""
         self._make_detector = make_detector
         self._clock = clock
-        self._policy = Policy(self.config.engine.max_batch)
-        self._dispatcher = Dispatcher(engine or _local_pool(self.config), self._policy, clock)
+        self._fleet = _fleet(self.config, [engine] if engine else None, clock)
         store = self.config.store
         limits = Limits(max_sessions=2 * self.config.server.max_sessions, ttl_s=store.time_to_live_s)
         self._store = MemoryStore(clock, limits)
@@ -76,12 +77,11 @@ class Service:
     async def start(self) -> EngineInfo:
         """Loads the model. Raises EngineStartError with one sentence for people."""
         try:
-            self.info = await self._dispatcher.start()
+            self.info = await self._fleet.start()
         except EngineStartError as error:
             self._start_failure = str(error)
             raise
-        self._policy.max_batch = min(self._policy.max_batch, self.info.max_batch)
-        self.metrics.watch_scheduler(lambda: self._dispatcher.stats)
+        self.metrics.watch_scheduler(lambda: self._fleet.stats)
         self._ticker = asyncio.create_task(self._tick(), name="sessions' ticker")
         return self.info
 
@@ -107,7 +107,7 @@ class Service:
         for runner in list(self._sessions):
             runner.fail(ProtocolError("draining", "the server is shutting down"))
             await runner.close()
-        await self._dispatcher.stop()
+        await self._fleet.stop()
 
     # -- sessions ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class Service:
         session = secrets.token_urlsafe(16)
         core = SessionCore(session, start, self._make_detector, self.config.session)
         durable = DurableSession(self._store, session, self._owner, msgspec.msgpack.encode(start))
-        runner = SessionRunner(core, self._dispatcher, durable, self._clock, self.metrics, self._session_closed)
+        runner = SessionRunner(core, self._fleet, durable, self._clock, self.metrics, self._session_closed)
         self._sessions.add(runner)
         self.metrics.sessions_total.inc()
         try:
@@ -156,7 +156,7 @@ class Service:
     @property
     def problem(self) -> str | None:
         """Why there is no engine and will be none, in one sentence."""
-        return self._start_failure or self._dispatcher.failure
+        return self._start_failure or self._fleet.failure
 
     @property
     def sessions(self) -> frozenset[SessionRunner]:
@@ -212,8 +212,15 @@ class Service:
                     runner.fail(ProtocolError("internal", "the server failed"))
 
 
-def _local_pool(config: Config) -> LocalPool:
-    return LocalPool(WorkerSettings(model=config.engine.model, device=config.engine.device))
+def _fleet(config: Config, engines: list[Engine] | None, clock: Callable[[], float]) -> Fleet:
+    settings = config.engine
+    workers, threads = cpu_plan()
+    if settings.workers:
+        workers, threads = settings.workers, max(1, len(os.sched_getaffinity(0)) // settings.workers)
+    pool = WorkerSettings(model=settings.model, device=settings.device, threads=settings.threads or threads)
+    chosen: list[Engine] = engines or [LocalPool(pool) for _ in range(workers)]
+    dispatchers = [Dispatcher(engine, Policy(settings.max_batch), clock) for engine in chosen]
+    return Fleet(dispatchers, spare_on_cpu_only=not settings.workers)
 
 
 def _check_task(start: Start, info: EngineInfo) -> None:

@@ -17,7 +17,6 @@ from streaming.cli.errors import UserError
 MACHINE = {
     "torch": "2.13.0",
     "cpu_features": ["avx512f", "amx_bf16"],
-    "threads": 3,
     "cuda": [],
     "device": "cpu",
     "dtype": "bfloat16",
