@@ -33,6 +33,8 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages, beside the server's own, that may open a WebSocket, as "https://example.org"; "*": all."""
     max_sessions: int = 256
+    refuse_after_s: float = 0.75
+    """New sessions are refused while jobs wait longer than this for a worker (95th percentile)."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
     start_timeout_s: float = START_TIMEOUT_S
     idle_timeout_s: float = IDLE_TIMEOUT_S
@@ -45,6 +47,7 @@ class ServerSettings:
     def __post_init__(self) -> None:
         _within(self, "port", 0, 65_535)
         _within(self, "max_sessions", 1, 100_000)
+        _within(self, "refuse_after_s", 0.05, 600)
         _within(self, "max_message_bytes", 1024, 16 << 20)
         _within(self, "start_timeout_s", 0.1, 600)
         _within(self, "idle_timeout_s", 1, 86_400)

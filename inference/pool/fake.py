@@ -84,11 +84,12 @@ class FakeEngine:
         sounds: Sequence[Sound] = (),
         mishear: bool = True,
         step_s: float = 0.0,
+        job_s: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         info: EngineInfo | None = None,
         start_error: str | None = None,
     ) -> None:
-        """`sounds` come with every stream's finals; `step_s` seconds are slept in each step by `sleep`."""
+        """`sounds` come with every stream's finals; each step sleeps `step_s` seconds and `job_s` for each job."""
         self.generation = 0
         self.batches: list[list[Job]] = []
         """Every batch that was begun, in order."""
@@ -100,6 +101,7 @@ class FakeEngine:
         self._sounds = sounds
         self._mishear = mishear
         self._step_s = step_s
+        self._job_s = job_s
         self._sleep = sleep
         self._info = info or EngineInfo(model="fake", device="cpu", dtype="none", max_batch=64)
         self._start_error = start_error
@@ -199,8 +201,8 @@ class FakeEngine:
         self.batches.append(list(jobs))
         self.stepping.set()
         try:
-            if self._step_s:
-                await self._sleep(self._step_s)
+            if seconds := self._seconds(jobs):
+                await self._sleep(seconds)
             await _first(self._may_step, lost)
         finally:
             self.stepping.clear()
@@ -277,8 +279,11 @@ class FakeEngine:
             encoder_frames_final=frames["final"] + frames["early_final"],
             decoder_calls=len(jobs),
             decoder_passes=1,
-            seconds=self._step_s,
+            seconds=self._seconds(jobs),
         )
+
+    def _seconds(self, jobs: Sequence[Job]) -> float:
+        return self._step_s + self._job_s * len(jobs)
 
 
 def _within(span: ScriptedWord | Sound, job: Job) -> bool:

@@ -31,7 +31,15 @@ from inference.pool.interface import (
 )
 from streaming.scheduler.listener import Listener, StreamClosedError
 from streaming.scheduler.policy import Policy, Ticket
-from streaming.scheduler.stats import DispatcherStats, Share, StreamCost, WorkerShare, add_stats, split_cost
+from streaming.scheduler.stats import (
+    DispatcherStats,
+    Share,
+    StreamCost,
+    WorkerShare,
+    add_stats,
+    percentiles,
+    split_cost,
+)
 from streaming.scheduler.worker_cache import WorkerCache
 
 log = logging.getLogger(__name__)
@@ -154,6 +162,11 @@ class Dispatcher:
     def queued_finals(self, stream: str) -> int:
         """Finals of the stream that wait."""
         return self._policy.queued_finals(stream)
+
+    def wait_p95_s(self, last_s: float) -> float:
+        """95th percentile of how long jobs wait for the worker, not for others of their stream; of the last seconds."""
+        (p95,) = percentiles(self._policy.waits_s(self._clock(), last_s), (95,))
+        return p95
 
     def cost(self, stream: str) -> StreamCost:
         """What an open stream cost so far; zeros for an unknown one."""

@@ -147,6 +147,12 @@ class Fleet:
         """Finals of the stream that wait."""
         return sum(self._dispatchers[index].queued_finals(stream) for index in self._running)
 
+    def wait_p95_s(self, last_s: float) -> float:
+        """As `Dispatcher.wait_p95_s`, of the worker with the least; nothing while another one can be started."""
+        if self._spares or not self._running:
+            return 0.0
+        return min(self._dispatchers[index].wait_p95_s(last_s) for index in self._running)
+
     def cost(self, stream: str) -> StreamCost:
         """What an open stream cost so far; zeros for an unknown one."""
         state = self._streams.get(stream)

@@ -13,6 +13,7 @@ Time is an argument, in seconds on any clock that does not go backwards.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ class Ticket:
     job: Job
     deadline: float
     submitted_at: float
+    waiting_since: float
+    """When it was submitted, or the interim that it replaced in the queue."""
     tries: int = 0
     """Batches that held this job before."""
     alone: bool = False
@@ -76,6 +79,8 @@ class _Lane:
     last_final: int = -1
     """The newest utterance whose final was submitted; its interims, and older ones, are covered."""
     cancelled_in_flight: bool = False
+    free_since: float = -math.inf
+    """When a batch was first asked for after its last job was done; infinite until then."""
 
     def head(self) -> Ticket | None:
         """The job that this stream would run now."""
@@ -107,6 +112,7 @@ class Policy:
         self.max_batch = max_batch
         self.counters = Counters()
         self.queue_delays_s: deque[float] = deque(maxlen=RECENT_DELAYS)
+        self._waits: deque[tuple[float, float]] = deque(maxlen=RECENT_DELAYS)
         self._max_wait_s = max_wait_s
         self._max_finals = max_finals_per_stream
         self._max_tries = max_tries
@@ -128,7 +134,7 @@ class Policy:
             ValueError: `job` is a final of an utterance that is not newer than the stream's last final.
         """
         lane = self._lanes.get(job.stream) or _Lane()
-        ticket = Ticket(self._next_serial, job, deadline, now)
+        ticket = Ticket(self._next_serial, job, deadline, now, waiting_since=now)
         if job.kind == "final":
             self._queue_final(lane, ticket)
         else:
@@ -162,6 +168,9 @@ class Policy:
 
     def next_batch(self, now: float) -> list[Ticket] | None:
         """The next jobs, at most one per stream and `max_batch` in all; None while there is nothing to run yet."""
+        for lane in self._lanes.values():
+            if lane.in_flight is None:
+                lane.free_since = min(lane.free_since, now)
         ready = sorted((head for lane in self._lanes.values() if (head := lane.head())), key=_urgency)
         if not ready or now < self._starts_at(ready):
             return None
@@ -241,6 +250,13 @@ class Policy:
         """Jobs that wait."""
         return sum(len(lane.finals) + (lane.interim is not None) for lane in self._lanes.values())
 
+    def waits_s(self, now: float, last_s: float) -> list[float]:
+        """How long jobs waited that had no other of their stream before them: those that began in the last seconds,
+        and those that wait now. What a stream keeps waiting behind its own jobs is not counted."""
+        began = [wait for at, wait in self._waits if at >= now - last_s]
+        heads = ((lane, head) for lane in self._lanes.values() if (head := lane.head()))
+        return began + [now - max(head.waiting_since, min(lane.free_since, now)) for lane, head in heads]
+
     def queued_finals(self, stream: str) -> int:
         """Finals of one stream that wait."""
         lane = self._lanes.get(stream)
@@ -272,7 +288,11 @@ class Policy:
         if lane.interim is not None:
             self.counters.coalesced += 1
             # The place in the queue is kept: replacing must not push a stream behind its peers for ever.
-            ticket = replace(ticket, deadline=min(ticket.deadline, lane.interim.deadline))
+            ticket = replace(
+                ticket,
+                deadline=min(ticket.deadline, lane.interim.deadline),
+                waiting_since=lane.interim.waiting_since,
+            )
         lane.interim = ticket
 
     def _starts_at(self, ready: list[Ticket]) -> float:
@@ -289,8 +309,10 @@ class Policy:
             lane.finals.popleft()
         else:
             lane.interim = None
+        self._waits.append((now, now - max(ticket.waiting_since, lane.free_since)))
         lane.in_flight = ticket
         lane.cancelled_in_flight = False
+        lane.free_since = math.inf
         self.counters.started += 1
         self.queue_delays_s.append(now - ticket.submitted_at)
 

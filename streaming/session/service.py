@@ -25,9 +25,11 @@ from streaming.config import Config
 from streaming.observability.metrics import Metrics
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import ModelInfo, Start
+from streaming.scheduler.admission import WINDOW_S, Admission
 from streaming.scheduler.dispatcher import Dispatcher
 from streaming.scheduler.fleet import Fleet, cpu_plan
 from streaming.scheduler.policy import Policy
+from streaming.scheduler.stats import DispatcherStats
 from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.durable import LEASE_S, DurableSession
 from streaming.session.runner import SessionRunner
@@ -69,6 +71,7 @@ class Service:
         self._sessions: set[SessionRunner] = set()
         self._emptied = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
+        self._admission = Admission(self.config.server.refuse_after_s)
         self._draining = False
         self._start_failure: str | None = None
 
@@ -81,7 +84,7 @@ class Service:
         except EngineStartError as error:
             self._start_failure = str(error)
             raise
-        self.metrics.watch_scheduler(lambda: self._fleet.stats)
+        self.metrics.watch_scheduler(lambda: self.stats)
         self._ticker = asyncio.create_task(self._tick(), name="sessions' ticker")
         return self.info
 
@@ -159,6 +162,11 @@ class Service:
         return self._start_failure or self._fleet.failure
 
     @property
+    def stats(self) -> DispatcherStats:
+        """What the workers did since the start."""
+        return self._fleet.stats
+
+    @property
     def sessions(self) -> frozenset[SessionRunner]:
         """Those that are live."""
         return frozenset(self._sessions)
@@ -174,6 +182,10 @@ class Service:
         limit = self.config.server.max_sessions
         if len(self._sessions) >= limit:
             raise ProtocolError("overloaded", f"{limit} sessions are live already", retry_after_ms=RETRY_AFTER_MS)
+        if self._admission.full:
+            raise ProtocolError(
+                "overloaded", "the workers are behind with live sessions", retry_after_ms=RETRY_AFTER_MS
+            )
         return self.info
 
     def _session_closed(self, runner: SessionRunner) -> None:
@@ -184,9 +196,15 @@ class Service:
 
     def _count_sessions(self) -> None:
         self.metrics.sessions.set(len(self._sessions))
-        full = len(self._sessions) >= self.config.server.max_sessions
+        full = len(self._sessions) >= self.config.server.max_sessions or self._admission.full
         for runner in list(self._sessions):
             runner.refusing(full)
+
+    def _measure_headroom(self) -> None:
+        before = self._admission.full
+        if self._admission.measure(self._fleet.wait_p95_s(WINDOW_S), self._clock()) != before:
+            log.warning("new sessions are %s", "refused: the workers are behind" if not before else "taken again")
+            self._count_sessions()
 
     async def _end(self, runner: SessionRunner) -> None:
         try:
@@ -199,6 +217,7 @@ class Service:
         next_renewal = self._clock() + RENEW_S
         while True:
             await asyncio.sleep(TICK_S)
+            self._measure_headroom()
             renew = self._clock() >= next_renewal
             if renew:
                 next_renewal = self._clock() + RENEW_S

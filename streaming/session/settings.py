@@ -22,9 +22,9 @@ class SessionSettings:
     """Messages kept for a client that does not read; one more and it is disconnected."""
     interim_deadline_s: float = 0.5
     final_deadline_s: float = 0.25
-    slow_interims_after_s: float = 2.0
+    slow_interims_after_s: float = 1.5
     """An answer that takes longer than this halves the rate of interims ..."""
-    finals_only_after_s: float = 5.0
+    finals_only_after_s: float = 3.0
     """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
     recover_after_s: float = 3.0
     interim_blocks: int = 1
