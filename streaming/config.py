@@ -63,8 +63,7 @@ class EngineSettings:
     """auto, cpu, cuda, cuda:1 ..."""
     max_batch: int = 64
     workers: int = 0
-    """Processes that hold the model, at most; further ones start when they are needed. 0: as the cores allow on a CPU,
-    one on a GPU."""
+    """Processes that hold the model. 0: one, and on a CPU as many more as the cores allow, when they are needed."""
     threads: int = 0
     """CPU threads of each worker; 0: as the cores allow."""
 

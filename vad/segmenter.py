@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +35,7 @@ DB_PER_PROBABILITY: Final = 40.0
 """How much quieter a point must be to weigh as much as one full probability of speech."""
 PAUSE_SHARE: Final = 0.4
 """Of the trailing silence that ends a segment: from here on it is likely that it ends."""
+_NOTHING: Final = np.zeros(0, np.int16)
 _REMEMBERED_FRAMES: Final = 32 * SAMPLE_RATE // FRAME_SAMPLES  # 1000: longer than any segment
 
 
@@ -127,7 +129,7 @@ class Segmenter:
         """No segment, open or to come, begins before this: earlier audio may be forgotten."""
         self._detector = detector
         self._hysteresis = Hysteresis(settings.threshold, ms_to_samples(settings.min_speech_ms))
-        self._partial = np.zeros(0, np.int16)
+        self._partial = _NOTHING
         self._judged_until = origin_sample
         self._silent_since = origin_sample
         self._no_speech_said = False
@@ -143,12 +145,12 @@ class Segmenter:
     def feed(self, pcm: NDArray[np.int16]) -> list[SegmentEvent]:
         """Takes the next samples, int16 (n,), and returns what is decided by their whole frames."""
         self.position += len(pcm)
-        samples = np.concatenate((self._partial, pcm))
+        samples = np.concatenate((self._partial, pcm)) if len(self._partial) else pcm
         events: list[SegmentEvent] = []
         whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
         for at in range(0, whole, FRAME_SAMPLES):
             events += self._judge(samples[at : at + FRAME_SAMPLES])
-        self._partial = samples[whole:].copy()
+        self._partial = samples[whole:].copy() if whole < len(samples) else _NOTHING
         return events
 
     def finish(self, rule: CommandedEnd) -> list[SegmentEvent]:
@@ -180,7 +182,8 @@ class Segmenter:
 
     def _judge(self, frame: NDArray[np.int16]) -> list[SegmentEvent]:
         probability = self._detector.probability(frame)
-        self._loudness.append(probability + _level_db(frame) / DB_PER_PROBABILITY)
+        if self.open_segment is not None:
+            self._loudness.append(probability + _level_db(frame) / DB_PER_PROBABILITY)
         first, at = self._judged_until, self._judged_until + FRAME_SAMPLES
         self._hysteresis.update(probability, first, at)
         self._judged_until = at
@@ -193,6 +196,8 @@ class Segmenter:
         earliest = grid_floor((at if onset is None else onset) - self._pre_roll)
         self.keep_from = max(self.keep_from, earliest)
         if self._hysteresis.speaking and onset is not None and grid_floor(at) > self.keep_from:
+            # Frames before this one were not weighed: no segment is split there.
+            self._loudness.extend([math.inf] * -(-(at - self.keep_from) // FRAME_SAMPLES))
             return [self._start(self.keep_from, onset, at)]
         silence = at - self._silent_since
         rule = fired_rule(self._rules, in_utterance=False, trailing_silence_samples=silence, length_samples=0)
@@ -265,9 +270,12 @@ class Segmenter:
     def _end(
         self, segment: SegmentStarted, offset: int, at: int, rule: EndRule, end: int | None = None
     ) -> SegmentEnded:
+        end_of_speech = end is None
         if end is None:
             end = self._padded_end(segment, offset, at)
         self.open_segment = None
+        if end_of_speech:
+            self._loudness.clear()
         self.keep_from = end
         self._silent_since = offset
         return SegmentEnded(
@@ -284,5 +292,5 @@ class Segmenter:
 
 def _level_db(frame: NDArray[np.int16]) -> float:
     """Mean power in decibels above one quantum, so that silence is 0 and full scale 90."""
-    power = float(np.mean(np.square(frame, dtype=np.float32)))
-    return float(10 * np.log10(power + 1))
+    samples = frame.astype(np.float32)
+    return 10 * math.log10(float(samples @ samples) / len(samples) + 1)

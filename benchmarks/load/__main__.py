@@ -144,7 +144,7 @@ def _stage(
     meter = ResourceMeter(_processes(service), time.perf_counter())
     before = _scheduler(service)
     outcomes = asyncio.run(run_stage(scripts, offsets, settings, lambda more: progress.advance(bar, more)))
-    uses = meter.read(time.perf_counter())
+    uses = meter.read(time.perf_counter(), _processes(service))
     after = _scheduler(service)
     counted = {name: round(after[name] - before.get(name, 0.0), 3) for name in after}
     if counted.get("batches"):
@@ -157,7 +157,7 @@ def _processes(service: RunningService) -> dict[str, int]:
     if service.pid is None:
         return own
     workers = children(service.pid)
-    named = {"worker" if len(workers) == 1 else f"worker {n}": pid for n, pid in enumerate(workers)}
+    named = {"worker" if n == 0 else f"worker {n + 1}": pid for n, pid in enumerate(workers)}
     return {"gateway": service.pid, **named, **own}
 
 

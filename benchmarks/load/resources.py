@@ -54,12 +54,17 @@ class ResourceMeter:
         self._processes = processes
         self._before = {role: usage(pid) for role, pid in processes.items()}
 
-    def read(self, now_s: float) -> dict[str, Use]:
-        """By role; processes that ended meanwhile are left out."""
+    def read(self, now_s: float, processes: dict[str, int] | None = None) -> dict[str, Use]:
+        """By role; processes that ended meanwhile are left out.
+
+        Args:
+            processes: as they are now, with those that began meanwhile; None: the same.
+        """
         wall_s = max(now_s - self._began_s, 1e-9)
         found = {}
-        for role, pid in self._processes.items():
-            before, after = self._before[role], usage(pid)
+        for role, pid in (processes or self._processes).items():
+            known = self._processes.get(role) == pid
+            before, after = self._before[role] if known else Usage(0.0, 0), usage(pid)
             if before is not None and after is not None:
                 found[role] = Use(
                     cpu_share=round((after.cpu_s - before.cpu_s) / wall_s, 3),

@@ -29,14 +29,24 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> NDArray[np.float32
     Raises:
         AudioFormatError: the bytes are not a whole number of sample frames.
     """
+    _check_whole_frames(data, encoding, channels)
+    interleaved = _decode_samples(data, encoding).reshape(-1, channels)
+    return interleaved.transpose()
+
+
+def as_int16(data: bytes, channels: int) -> NDArray[np.int16]:
+    """Interleaved s16le as it is: int16 (channels, n). Raises AudioFormatError."""
+    _check_whole_frames(data, "s16le", channels)
+    return np.frombuffer(data, "<i2").reshape(-1, channels).transpose()
+
+
+def _check_whole_frames(data: bytes, encoding: Encoding, channels: int) -> None:
     size = frame_bytes(encoding, channels)
     if len(data) % size:
         raise AudioFormatError(
             f"audio of {len(data)} bytes is not a whole number of sample frames: "
             f"{encoding} with {channels} channel{'s' if channels > 1 else ''} takes a multiple of {size} bytes"
         )
-    interleaved = _decode_samples(data, encoding).reshape(-1, channels)
-    return interleaved.transpose()
 
 
 def _decode_samples(data: bytes, encoding: Encoding) -> NDArray[np.float32]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+
+_SMALLEST: Final = 1 << 14
+"""Samples, about a second."""
+_SHRINK_BELOW: Final = 8
+"""Memory is given back when less than one part of so many is in use."""
 
 
 class RingFullError(RuntimeError):
@@ -18,13 +25,15 @@ class PcmRing:
     """The newest int16 samples of one channel, between two absolute positions.
 
     Holds `start <= position < end`. Nothing is overwritten: what is not needed any more is given up by `trim`, and an
-    append beyond the capacity is refused, so that forgetting audio is always somebody's decision.
+    append beyond the capacity is refused, so that forgetting audio is always somebody's decision. It takes the memory
+    of what it holds, to the next power of two, and not of its capacity.
     """
 
     def __init__(self, capacity_samples: int, first_sample: int = 0) -> None:
         if capacity_samples < 1:
             raise ValueError(f"a ring takes a capacity of at least one sample, not {capacity_samples}")
-        self._samples = np.zeros(capacity_samples, np.int16)
+        self.capacity_samples = capacity_samples
+        self._samples = np.zeros(min(_SMALLEST, capacity_samples), np.int16)
         self.start = first_sample
         """First sample held."""
         self.end = first_sample
@@ -34,8 +43,9 @@ class PcmRing:
         return self.end - self.start
 
     @property
-    def capacity_samples(self) -> int:
-        return len(self._samples)
+    def nbytes(self) -> int:
+        """Memory of the samples, held or not."""
+        return self._samples.nbytes
 
     def append(self, pcm: NDArray[np.int16]) -> None:
         """Puts int16 (n,) at `end`.
@@ -43,14 +53,18 @@ class PcmRing:
         Raises:
             RingFullError: it does not fit; the ring is unchanged.
         """
-        if len(self) + len(pcm) > self.capacity_samples:
+        needed = len(self) + len(pcm)
+        if needed > self.capacity_samples:
             raise RingFullError(
                 f"the ring holds {len(self)} of {self.capacity_samples} samples, {len(pcm)} more do not fit"
             )
-        at = self.end % self.capacity_samples
-        head = min(len(pcm), self.capacity_samples - at)
+        if needed > len(self._samples):
+            self._resize(needed)
+        at = self.end % len(self._samples)
+        head = min(len(pcm), len(self._samples) - at)
         self._samples[at : at + head] = pcm[:head]
-        self._samples[: len(pcm) - head] = pcm[head:]
+        if head < len(pcm):
+            self._samples[: len(pcm) - head] = pcm[head:]
         self.end += len(pcm)
 
     def read(self, first: int, until: int) -> NDArray[np.int16]:
@@ -61,7 +75,7 @@ class PcmRing:
         """
         if not self.start <= first <= until <= self.end:
             raise NotHeldError(f"samples {first} to {until} are not all within the {self.start} to {self.end} held")
-        at = first % self.capacity_samples
+        at = first % len(self._samples)
         head = self._samples[at : at + until - first]
         return np.concatenate((head, self._samples[: until - first - len(head)]))
 
@@ -72,3 +86,15 @@ class PcmRing:
     def trim(self, before: int) -> None:
         """Gives up all samples before the position; one that is not held yet gives up all."""
         self.start = min(max(self.start, before), self.end)
+        if len(self._samples) > _SMALLEST and len(self) < len(self._samples) // _SHRINK_BELOW:
+            self._resize(len(self))
+
+    def _resize(self, samples: int) -> None:
+        """Moves what is held to memory for so many samples, a power of two or the capacity."""
+        held = self.read(self.start, self.end)
+        size = max(_SMALLEST, 1 << (max(1, samples) - 1).bit_length())
+        self._samples = np.zeros(min(size, self.capacity_samples), np.int16)
+        at = self.start % len(self._samples)
+        head = held[: len(self._samples) - at]
+        self._samples[at : at + len(head)] = head
+        self._samples[: len(held) - len(head)] = held[len(head) :]

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.audio.clock import input_to_clock
-from streaming.audio.formats import decode
+from streaming.audio.clock import SAMPLE_RATE, input_to_clock
+from streaming.audio.formats import as_int16, decode
 from streaming.audio.resampler import StreamingResampler
 from streaming.protocol.messages import AudioFormat
 
@@ -61,6 +61,7 @@ class ChannelTimelines:
         self.audio = audio
         self.expected_sample = 0
         """Input position of the next sample: what `ack` and `ready` speak of."""
+        self._as_it_is = audio.encoding == "s16le" and audio.sample_rate == SAMPLE_RATE
         self._resamplers = [StreamingResampler(audio.sample_rate) for _ in range(audio.channels)]
         self._placed_until = [0] * audio.channels
 
@@ -80,7 +81,7 @@ class ChannelTimelines:
             GapTooLongError: the audio begins more than `MAX_GAP_S` ahead.
             After either nothing has changed.
         """
-        samples = decode(data, self.audio.encoding, self.audio.channels)
+        samples = self._decode(data)
         first = self.expected_sample if first_sample is None else first_sample
         skipped = first - self.expected_sample
         if skipped > MAX_GAP_S * self.audio.sample_rate:
@@ -108,14 +109,21 @@ class ChannelTimelines:
 
     def _place_silence(self, samples: int) -> Iterator[Placed]:
         """One second at a time, so that what follows never meets a minute of audio at once."""
-        second = np.zeros((self.audio.channels, self.audio.sample_rate), np.float32)
+        second = np.zeros((self.audio.channels, self.audio.sample_rate), np.int16 if self._as_it_is else np.float32)
         for at in range(0, samples, self.audio.sample_rate):
             yield from self._place(second[:, : samples - at])
 
-    def _place(self, samples: NDArray[np.float32]) -> Iterator[Placed]:
+    def _decode(self, data: bytes) -> NDArray[np.float32] | NDArray[np.int16]:
+        """(channels, n): int16 where nothing is to be converted."""
+        channels = self.audio.channels
+        return as_int16(data, channels) if self._as_it_is else decode(data, self.audio.encoding, channels)
+
+    def _place(self, samples: NDArray[np.float32] | NDArray[np.int16]) -> Iterator[Placed]:
         self.expected_sample += samples.shape[1]
         for channel, resampler in enumerate(self._resamplers):
-            placed = self._at_clock(channel, resampler.feed(samples[channel]))
+            row = samples[channel]
+            pcm = np.ascontiguousarray(row) if self._as_it_is else resampler.feed(row)
+            placed = self._at_clock(channel, pcm)
             if len(placed.pcm):
                 yield placed
 

@@ -35,7 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--port", type=int, help="port to listen on (default 8765; 0 picks a free one)")
     parser.add_argument("--model", help="speech model (default tiny.en); `tympan models` lists what it may be")
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
-    parser.add_argument("--workers", type=int, help="processes that hold the model, at most (default: as cores allow)")
+    parser.add_argument(
+        "--workers", type=int, help="processes that hold the model (default: as needed, and as cores allow)"
+    )
     parser.add_argument("--store", help="where sessions are kept: memory (default)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; flags win over it")
     parser.add_argument("--max-sessions", type=int, help="sessions served at once (default 256)")

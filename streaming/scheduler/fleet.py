@@ -1,8 +1,8 @@
 """Several workers as one: each utterance is put to the one that has least to do, and stays there.
 
 A worker's state is of utterances, and nothing of one is needed for the next: so the load is shared out anew with
-each. The first worker starts with the service; the next one when all that run have some utterances open, so that one
-microphone does not load the model eight times.
+each. Where their number is not prescribed, the first worker starts with the service and the next one when all that
+run have some utterances open, so that one microphone does not load the model eight times.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ class _Stream:
 class Fleet:
     """`start` first, `stop` last. Streams that were closed ignore `append`, `discard` and `close`."""
 
-    def __init__(self, dispatchers: Sequence[Dispatcher], *, spare_on_cpu_only: bool = False) -> None:
+    def __init__(self, dispatchers: Sequence[Dispatcher], *, as_needed: bool = False) -> None:
         """
         Args:
             dispatchers: one for each worker that there may be, none of them started.
-            spare_on_cpu_only: use the first alone if its device is not a CPU.
+            as_needed: start one, and the others on a CPU when they are needed; else all.
         """
         self._dispatchers = list(dispatchers)
         self._running: list[int] = []
         self._open = [0] * len(self._dispatchers)
         """Utterances of each worker."""
         self._streams: dict[str, _Stream] = {}
-        self._spare_on_cpu_only = spare_on_cpu_only
+        self._as_needed = as_needed
         self._spares: list[int] = []
         self._starting: asyncio.Task[None] | None = None
         for dispatcher in self._dispatchers:
@@ -69,11 +69,13 @@ class Fleet:
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> EngineInfo:
-        """Starts the first worker. Raises EngineStartError."""
-        info = await self._dispatchers[0].start()
-        self._running = [0]
-        if info.device == "cpu" or not self._spare_on_cpu_only:
-            self._spares = list(range(1, len(self._dispatchers)))
+        """Starts the first worker, or all of them. Raises EngineStartError."""
+        first, *others = self._dispatchers if not self._as_needed else self._dispatchers[:1]
+        info = await first.start()
+        await asyncio.gather(*(dispatcher.start() for dispatcher in others))
+        self._running = list(range(1 + len(others)))
+        if info.device == "cpu":
+            self._spares = list(range(len(self._running), len(self._dispatchers)))
         return info
 
     async def drain(self) -> None:

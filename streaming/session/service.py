@@ -239,7 +239,7 @@ def _fleet(config: Config, engines: list[Engine] | None, clock: Callable[[], flo
     pool = WorkerSettings(model=settings.model, device=settings.device, threads=settings.threads or threads)
     chosen: list[Engine] = engines or [LocalPool(pool) for _ in range(workers)]
     dispatchers = [Dispatcher(engine, Policy(settings.max_batch), clock) for engine in chosen]
-    return Fleet(dispatchers, spare_on_cpu_only=not settings.workers)
+    return Fleet(dispatchers, as_needed=not settings.workers)
 
 
 def _check_task(start: Start, info: EngineInfo) -> None:

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streaming.audio.ring import NotHeldError, PcmRing, RingFullError
 
@@ -57,3 +59,30 @@ def test_what_was_read_does_not_change_with_the_ring() -> None:
 def test_a_ring_needs_room() -> None:
     with pytest.raises(ValueError, match="at least one"):
         PcmRing(0)
+
+
+@given(
+    st.integers(1, 200_000),
+    st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 70_000)), max_size=12),
+)
+def test_whatever_is_appended_and_trimmed_the_rest_is_held_in_no_more_memory_than_it_takes(
+    capacity: int, turns: list[tuple[int, int]]
+) -> None:
+    ring, held, end = PcmRing(capacity), np.zeros(0, np.int16), 0
+    for samples, given_up in turns:
+        pcm = count(end, end + samples)
+        if len(held) + samples <= capacity:
+            ring.append(pcm)
+            held, end = np.concatenate((held, pcm)), end + samples
+        ring.trim(end - len(held) + given_up)
+        held = held[min(given_up, len(held)) :]
+        assert np.array_equal(ring.read(ring.start, ring.end), held)
+        assert ring.nbytes <= max(2 * 16_384, 16 * 2 * len(held))
+
+
+def test_after_a_long_utterance_the_memory_is_given_back() -> None:
+    ring = PcmRing(960_000)
+    ring.append(count(0, 400_000))
+    ring.trim(399_000)
+    assert ring.nbytes < 100_000
+    assert ring.read(399_000, 400_000).tolist() == count(399_000, 400_000).tolist()

@@ -19,9 +19,9 @@ from tests.support.recording_session import RecordingSession
 CPU = EngineInfo(model="fake", device="cpu", dtype="none")
 
 
-def make_fleet(engines: Sequence[FakeEngine], spare_on_cpu_only: bool = False) -> Fleet:
+def make_fleet(engines: Sequence[FakeEngine], as_needed: bool = True) -> Fleet:
     dispatchers = [Dispatcher(engine, Policy(max_wait_s=0), clock=lambda: 0.0) for engine in engines]
-    return Fleet(dispatchers, spare_on_cpu_only=spare_on_cpu_only)
+    return Fleet(dispatchers, as_needed=as_needed)
 
 
 async def settle() -> None:
@@ -111,12 +111,19 @@ async def test_the_next_utterance_of_a_stream_may_go_elsewhere() -> None:
 
 async def test_a_gpu_has_one_worker_unless_more_are_asked_for() -> None:
     gpu = EngineInfo(model="fake", device="cuda", dtype="none")
-    for only, workers in ((True, 1), (False, 2)):
-        fleet = make_fleet([FakeEngine(info=gpu), FakeEngine(info=gpu)], spare_on_cpu_only=only)
+    for as_needed, workers in ((True, 1), (False, 2)):
+        fleet = make_fleet([FakeEngine(info=gpu), FakeEngine(info=gpu)], as_needed)
         await fleet.start()
         await fill(fleet, 2)
         assert fleet.workers == workers
         await fleet.stop()
+
+
+async def test_where_the_number_is_prescribed_all_start_with_the_service() -> None:
+    fleet = make_fleet([FakeEngine(info=CPU) for _ in range(3)], as_needed=False)
+    await fleet.start()
+    assert fleet.workers == 3
+    await fleet.stop()
 
 
 async def test_a_worker_that_cannot_be_started_leaves_the_others_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.gateway`: what a connected session costs in the gateway, without any model."""

@@ -1,0 +1,65 @@
+"""The service with a scripted engine: everything but the model. Prints the ready line of `tympan serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.pool.fake import FakeEngine
+from streaming.app import AppServer, listen, make_app
+from streaming.config import Config, ServerSettings
+from streaming.session.service import Service
+from vad import SpeechDetector, make_detector
+
+HOST = "127.0.0.1"
+
+
+class NoDetector:
+    """Hears nothing, and costs nothing."""
+
+    frame_samples = 512
+
+    def probability(self, frame: NDArray[np.int16]) -> float:
+        return 0.0
+
+    def reset(self) -> None:
+        """It has no state."""
+
+
+async def serve(detector: str, max_sessions: int) -> None:
+    """Runs until SIGTERM or SIGINT."""
+
+    def make(name: object) -> SpeechDetector:
+        return NoDetector() if detector == "none" else make_detector("cascade")
+
+    config = Config(server=ServerSettings(max_sessions=max_sessions, log_level="warning"))
+    service = Service(config, engine=FakeEngine(), make_detector=make)
+    server = AppServer(make_app(service), listen(HOST, 0))
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await service.start()
+    serving = asyncio.create_task(server.run())
+    print(f"ready: http://{HOST}:{server.port}/ (detector {detector})", flush=True)
+    await ended.wait()
+    await service.stop()
+    server.end()
+    await serving
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.service", description=__doc__)
+    parser.add_argument("--detector", choices=("none", "cascade"), default="cascade")
+    parser.add_argument("--max-sessions", type=int, default=2000)
+    options = parser.parse_args()
+    asyncio.run(serve(options.detector, options.max_sessions))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
