@@ -21,7 +21,8 @@ help:
 	@echo "make test      all tests (installs what they need: redis-server, chromium, libportaudio2)"
 	@echo "make style     ruff: lint and format"
 	@echo "make types     mypy --strict"
-	@echo "make bench     accuracy over the bundled clips (BENCH_ARGS for another manifest)"
+	@echo "make bench     accuracy and capacity over the bundled clips; writes docs/performance.md (about 40 minutes;"
+	@echo "               BENCH_ARGS='--manifest FILE.tsv' for another corpus)"
 	@echo "make clean     remove .venv and caches"
 
 install: $(STAMPS)/install
@@ -42,6 +43,7 @@ types: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.accuracy --manifest tests/data/manifest.tsv $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.performance --run $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

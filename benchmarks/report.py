@@ -26,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 IMAGES = ROOT / "docs" / "images"
 LISTS = "lists"
-BEGIN = "<!-- begin: written by python -m benchmarks.report -->"
+BEGIN = "<!-- begin: written by benchmarks -->"
 END = "<!-- end -->"
 
 Results = dict[str, dict[str, dict[str, Any]]]

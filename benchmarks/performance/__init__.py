@@ -1,0 +1,1 @@
+"""`python -m benchmarks.performance`: keeps results of speed and capacity, and writes docs/performance.md from them."""
