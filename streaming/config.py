@@ -63,14 +63,14 @@ class EngineSettings:
     """auto, cpu, cuda, cuda:1 ..."""
     max_batch: int = 64
     workers: int = 0
-    """Processes that hold the model. 0: one, and on a CPU as many more as the cores allow, when they are needed."""
-    threads: int = 0
-    """CPU threads of each worker; 0: as the cores allow."""
+    """Processes that hold the model. 0: one, and on a CPU up to one for each core, when they are needed."""
+    threads: int = 1
+    """CPU threads of each worker. More than one answers a lone stream sooner, where nothing else wants the cores."""
 
     def __post_init__(self) -> None:
         _within(self, "max_batch", 1, 1024)
         _within(self, "workers", 0, 64)
-        _within(self, "threads", 0, 256)
+        _within(self, "threads", 1, 256)
         if not self.model or not self.device:
             raise ValueError("model and device must not be empty")
 

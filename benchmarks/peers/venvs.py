@@ -21,8 +21,8 @@ def python_of(peer: str, folder: Path) -> Path:
     Raises:
         PeerError: pip failed.
     """
-    requirements = REQUIREMENTS / f"{peer}.txt"
-    text = requirements.read_text("utf-8")
+    requirements, alone = REQUIREMENTS / f"{peer}.txt", REQUIREMENTS / f"{peer}.alone.txt"
+    text = "".join(file.read_text("utf-8") for file in (requirements, alone) if file.exists())
     environment = folder / f"{peer}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     python, done = environment / "bin" / "python", environment / "installed"
     if done.exists():
@@ -30,8 +30,9 @@ def python_of(peer: str, folder: Path) -> Path:
     shutil.rmtree(environment, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(environment)])
-    alone = ["--no-deps"] if "without its dependencies" in text else []
-    _run([str(python), "-m", "pip", "install", "--quiet", *alone, "-r", str(requirements)])
+    _run([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
+    if alone.exists():  # its own list of dependencies asks for more than what is measured
+        _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(alone)])
     done.touch()
     return python
 

@@ -272,7 +272,8 @@ async def _spawn(settings: WorkerSettings, sock: socket.socket) -> asyncio.subpr
         *("--log-level", settings.log_level),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=_STDERR,
-        env={**os.environ, "PYTHONPATH": path},
+        # Threads that wait must not spin: on a busy machine that holds up the one they wait for.
+        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
         pass_fds=(sock.fileno(),),
         start_new_session=True,
     )

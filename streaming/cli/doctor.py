@@ -28,7 +28,7 @@ from streaming.cli.errors import UserError
 from streaming.cli.microphone import choose_rate
 from streaming.cli.probe import probe
 from streaming.config import Config, ConfigError, load_config
-from streaming.scheduler.fleet import cpu_plan
+from streaming.scheduler.fleet import most_cpu_workers
 
 RUNS = 5
 MIN_PYTHON = (3, 11)
@@ -94,10 +94,10 @@ def check_model(model: str) -> Iterator[Check]:
         yield Check("model", "fail", str(error))
         return
     features = ", ".join(found["cpu_features"]) or "none of the features that speed a model up"
-    workers, threads = cpu_plan()
+    workers = most_cpu_workers()
     yield Check(
-        "processor", "ok", f"{os.cpu_count()} cores, {features}; on it up to {workers} workers with threads: {threads}",
-        {"cores": os.cpu_count(), "features": found["cpu_features"], "workers": workers, "threads": threads},
+        "processor", "ok", f"{os.cpu_count()} cores, {features}; up to {workers} workers",
+        {"cores": os.cpu_count(), "features": found["cpu_features"], "workers": workers},
     )  # fmt: skip
     cuda = f" ({', '.join(found['cuda'])})" if found["cuda"] else "; no CUDA device"
     yield Check(

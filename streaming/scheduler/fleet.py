@@ -25,15 +25,13 @@ OPEN_BEFORE_NEXT = 3
 MOST_CPU_WORKERS = 8
 
 
-def cpu_plan(cores: int | None = None) -> tuple[int, int]:
-    """(workers, threads of each) that use a machine's cores.
+def most_cpu_workers(cores: int | None = None) -> int:
+    """Workers, of one thread each, that use a machine's cores.
 
-    Threads of one worker wait for each other in every layer, and a core that the gateway needs for a moment holds
-    them all up; workers do not. Measured on two cores, see docs/performance.md.
+    Threads of one worker wait for each other in every layer, and a core that somebody else needs for a moment holds
+    them all up; workers do not wait. See docs/adr/0013.
     """
-    cores = cores or len(os.sched_getaffinity(0))
-    workers = min(MOST_CPU_WORKERS, cores if cores <= 2 else cores // 2)
-    return workers, max(1, cores // workers)
+    return min(MOST_CPU_WORKERS, cores or len(os.sched_getaffinity(0)))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import ModelInfo, Start
 from streaming.scheduler.admission import WINDOW_S, Admission
 from streaming.scheduler.dispatcher import Dispatcher
-from streaming.scheduler.fleet import Fleet, cpu_plan
+from streaming.scheduler.fleet import Fleet, most_cpu_workers
 from streaming.scheduler.policy import Policy
 from streaming.scheduler.stats import DispatcherStats
 from streaming.session.core import DetectorFactory, SessionCore
@@ -233,10 +232,8 @@ class Service:
 
 def _fleet(config: Config, engines: list[Engine] | None, clock: Callable[[], float]) -> Fleet:
     settings = config.engine
-    workers, threads = cpu_plan()
-    if settings.workers:
-        workers, threads = settings.workers, max(1, len(os.sched_getaffinity(0)) // settings.workers)
-    pool = WorkerSettings(model=settings.model, device=settings.device, threads=settings.threads or threads)
+    workers = settings.workers or most_cpu_workers()
+    pool = WorkerSettings(model=settings.model, device=settings.device, threads=settings.threads)
     chosen: list[Engine] = engines or [LocalPool(pool) for _ in range(workers)]
     dispatchers = [Dispatcher(engine, Policy(settings.max_batch), clock) for engine in chosen]
     return Fleet(dispatchers, as_needed=not settings.workers)
