@@ -143,12 +143,12 @@ def test_resources_are_those_of_the_process() -> None:
     import os
 
     meter = ResourceMeter({"me": os.getpid(), "nobody": 2**22 + 1}, now_s=0.0)
-    held = np.ones(4_000_000)
+    held = np.ones(16_000_000)  # 128 MB: more than an allocator hands out again of what was freed before
     while (now := usage(os.getpid())) is not None and now.cpu_s == meter._before["me"].cpu_s:  # type: ignore[union-attr]
         held.sort()
     found = meter.read(now_s=1.0)
     assert list(found) == ["me"]
     assert isinstance(found["me"], Use)
     assert found["me"].cpu_share > 0
-    assert found["me"].memory_growth_mb > 20
+    assert found["me"].memory_growth_mb > 100
     assert children(2**22 + 1) == []
