@@ -33,6 +33,7 @@ class ThreadEngine:
     """Implements `inference.pool.interface.Engine` on one thread, which keeps the order of the calls."""
 
     generation = 1
+    up = True
     failure: str | None = None
     outbound_bytes = 0
 

@@ -34,7 +34,7 @@ class ServerSettings:
     """Origins of web pages, beside the server's own, that may open a WebSocket, as "https://example.org"; "*": all."""
     max_sessions: int = 256
     refuse_after_s: float = 0.75
-    """New sessions are refused while jobs wait longer than this for a worker (95th percentile)."""
+    """New sessions are refused while more than a fifth of the jobs wait longer than this for a worker."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
     start_timeout_s: float = START_TIMEOUT_S
     idle_timeout_s: float = IDLE_TIMEOUT_S

@@ -127,7 +127,7 @@ def _ours(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         out = Path(folder) / "load.json"
         command = [
             *(sys.executable, "-m", "benchmarks.load", "--manifest", str(options.manifest)),
-            *("--seconds", str(options.seconds), "--streams", "1", "--find-knee", "--ramp", str(RAMP_S)),
+            *("--seconds", str(options.seconds), "--streams", "4", "--find-knee", "--ramp", str(RAMP_S)),
             *("--lag-budget-ms", str(options.lag_budget_ms), "--chunk-ms", str(options.chunk_ms)),
             *("--seed", str(options.seed), "--json", str(out), "--serve-args", options.serve_args),
         ]

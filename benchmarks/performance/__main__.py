@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(manifest: Path, only: Sequence[str]) -> None:
     """Measures one thing after the other. Raises CalledProcessError where one fails."""
     corpus = ["--manifest", str(manifest)]
-    load = ["benchmarks.load", *corpus, "--find-knee", "--seconds", "45", "--streams"]
+    load = ["benchmarks.load", *corpus, "--find-knee", "--seconds", "40", "--streams"]
     commands = {
-        "engine": ["benchmarks.engine", *corpus, "--streams", "1", "4", "16", "64"],
+        "engine": ["benchmarks.engine", *corpus, "--streams", "1", "4", "16"],
         "gateway": ["benchmarks.gateway", "--sessions", "500"],
         "gpu": ["benchmarks.gpu", "--geometry", "tiny", "--streams", "1", "4", "8", "16", "--steps", "4"],
         "load": [*load, "4"],
@@ -69,7 +69,7 @@ def run(manifest: Path, only: Sequence[str]) -> None:
         if not only or "load-overload" in only:
             knee = max(1, read_results()["load"]["knee"])
             out = Path(folder) / "overload.json"
-            command = ["benchmarks.load", *corpus, "--seconds", "45", "--streams", str(2 * knee), "4"]
+            command = ["benchmarks.load", *corpus, "--seconds", "40", "--streams", str(2 * knee), "4"]
             subprocess.run([sys.executable, "-m", *command, "--json", str(out)], check=True)
             keep("load-overload", json.loads(out.read_text("utf-8")))
 

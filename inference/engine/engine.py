@@ -287,6 +287,8 @@ class WhisperEngine:
             left = tripped
             if not left:
                 break
+        for task in finals:
+            task.repeats = self.judge.repeats(task.decoded)
 
     def _warm_up(self) -> None:
         """One interim and one final of a second of silence: the first client does not wait for lazy set-up."""

@@ -167,6 +167,10 @@ class FakeEngine:
 
     # -- Engine -------------------------------------------------------------------------------------------------
 
+    @property
+    def up(self) -> bool:
+        return self._running()
+
     async def start(self) -> EngineInfo:
         if self._start_error is not None:
             raise EngineStartError(self._start_error)

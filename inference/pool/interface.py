@@ -145,6 +145,10 @@ class Engine(Protocol):
     """Why there will be no worker any more, in one sentence; None while there is or may be one."""
 
     @property
+    def up(self) -> bool:
+        """A worker is there and answers; False while it is being replaced."""
+
+    @property
     def outbound_bytes(self) -> int:
         """What waits to be sent to the worker."""
 

@@ -49,7 +49,7 @@ class WhisperDecoder:
         budget: TokenBudget | None = None,
         suppress: Sequence[int] = (),
         kinds: Sequence[int] = (),
-        quantised: bool | None = None,
+        quantised: bool = True,
     ) -> None:
         """
         Args:

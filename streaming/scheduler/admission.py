@@ -13,18 +13,18 @@ RECOVER_AFTER_S: Final = 3.0
 
 
 class Admission:
-    """Full when the 95th percentile of the waits is above the limit; not at once free again when it falls."""
+    """Full when most jobs wait longer than the limit; not at once free again when they do not."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._good_since: float | None = None
         self.full = False
 
-    def measure(self, wait_p95_s: float, now: float) -> bool:
-        """Takes the waits of the last WINDOW_S; asked about twice a second. Returns `full`."""
-        if wait_p95_s > self._limit_s:
+    def measure(self, wait_s: float, now: float) -> bool:
+        """Takes what jobs waited in the last WINDOW_S (`Fleet.wait_s`), about twice a second. Returns `full`."""
+        if wait_s > self._limit_s:
             self.full, self._good_since = True, None
-        elif not self.full or wait_p95_s > RECOVERED * self._limit_s:
+        elif not self.full or wait_s > RECOVERED * self._limit_s:
             self._good_since = None
         elif self._good_since is None:
             self._good_since = now

@@ -44,6 +44,8 @@ from streaming.scheduler.worker_cache import WorkerCache
 
 log = logging.getLogger(__name__)
 
+WAIT_RANK = 80
+FEWEST_WAITS = 8
 MAX_OUTBOUND_BYTES = 32 << 20  # about 17 minutes of audio; what lies beyond is sent when its job runs
 
 
@@ -163,10 +165,21 @@ class Dispatcher:
         """Finals of the stream that wait."""
         return self._policy.queued_finals(stream)
 
-    def wait_p95_s(self, last_s: float) -> float:
-        """95th percentile of how long jobs wait for the worker, not for others of their stream; of the last seconds."""
-        (p95,) = percentiles(self._policy.waits_s(self._clock(), last_s), (95,))
-        return p95
+    @property
+    def up(self) -> bool:
+        """A worker is there now."""
+        return self._engine.up
+
+    def check(self) -> None:
+        """Tells the streams where the engine was lost for good while nothing was queued."""
+        if self._failure is None and self._engine.failure is not None:
+            self._fail(self._engine.failure)
+
+    def wait_s(self, last_s: float) -> float:
+        """How long four of five jobs wait at most for the worker, not for others of their stream; of the last seconds.
+        0 where too few have come to tell."""
+        waits = self._policy.waits_s(self._clock(), last_s)
+        return percentiles(waits, (WAIT_RANK,))[0] if len(waits) >= FEWEST_WAITS else 0.0
 
     def cost(self, stream: str) -> StreamCost:
         """What an open stream cost so far; zeros for an unknown one."""

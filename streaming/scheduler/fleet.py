@@ -12,8 +12,10 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from inference.pool.interface import EngineInfo, EngineStartError, Job, StreamSpec
+from streaming.scheduler.admission import WINDOW_S
 from streaming.scheduler.dispatcher import Dispatcher
 from streaming.scheduler.listener import Listener, StreamClosedError
 from streaming.scheduler.stats import DispatcherStats, StreamCost
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 OPEN_BEFORE_NEXT = 3
 """Utterances that every running worker has open before another one is started."""
 MOST_CPU_WORKERS = 8
+LONG_WAIT_S = 0.3
+"""Another worker is started when jobs wait longer than this, however few utterances are open."""
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def most_cpu_workers(cores: int | None = None) -> int:
@@ -31,7 +36,17 @@ def most_cpu_workers(cores: int | None = None) -> int:
     Threads of one worker wait for each other in every layer, and a core that somebody else needs for a moment holds
     them all up; workers do not wait. See docs/adr/0013.
     """
-    return min(MOST_CPU_WORKERS, cores or len(os.sched_getaffinity(0)))
+    return min(MOST_CPU_WORKERS, cores or usable_cores())
+
+
+def usable_cores(quota: Path = CPU_QUOTA) -> int:
+    """Cores that this process may use: its affinity, and a container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        limit, period = quota.read_text().split()
+        return max(1, min(cores, int(limit) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or "max"
+        return cores
 
 
 @dataclass(slots=True)
@@ -70,7 +85,9 @@ class Fleet:
         """Starts the first worker, or all of them. Raises EngineStartError."""
         first, *others = self._dispatchers if not self._as_needed else self._dispatchers[:1]
         info = await first.start()
-        await asyncio.gather(*(dispatcher.start() for dispatcher in others))
+        started = await asyncio.gather(*(dispatcher.start() for dispatcher in others), return_exceptions=True)
+        if (failed := next((each for each in started if isinstance(each, BaseException)), None)) is not None:
+            raise failed
         self._running = list(range(1 + len(others)))
         if info.device == "cpu":
             self._spares = list(range(len(self._running), len(self._dispatchers)))
@@ -99,15 +116,17 @@ class Fleet:
 
     def append(self, stream: str, utterance: int, first_sample: int, pcm: bytes) -> None:
         """As `Dispatcher.append`. The first audio of an utterance decides on its worker."""
-        if (state := self._streams.get(stream)) is not None:
-            self._place(stream, state, utterance).append(stream, utterance, first_sample, pcm)
+        state = self._streams.get(stream)
+        if state is not None and (dispatcher := self._place(stream, state, utterance)) is not None:
+            dispatcher.append(stream, utterance, first_sample, pcm)
 
     def submit(self, job: Job, deadline: float) -> None:
         """As `Dispatcher.submit`, and raises the same."""
         state = self._streams.get(job.stream)
-        if state is None:
+        dispatcher = self._place(job.stream, state, job.utterance) if state else None
+        if dispatcher is None:
             raise StreamClosedError(job.stream)
-        self._place(job.stream, state, job.utterance).submit(job, deadline)
+        dispatcher.submit(job, deadline)
 
     def discard(self, stream: str, utterance: int) -> None:
         """The utterance is done: its queued jobs are cancelled and the worker's state of it freed."""
@@ -131,11 +150,21 @@ class Fleet:
 
     # -- what can be asked --------------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Looks after the workers, about twice a second: who was lost for good is said, and another one is started
+        where jobs wait long."""
+        for index in self._running:
+            self._dispatchers[index].check()
+        well = self._well()
+        if not well or min(self._dispatchers[index].wait_s(WINDOW_S) for index in well) > LONG_WAIT_S:
+            self._start_spare()
+
     @property
     def failure(self) -> str | None:
-        """Why no job will ever run again, in one sentence; None while a worker is left."""
-        failures = [self._dispatchers[index].failure for index in self._running]
-        return None if not failures or None in failures else failures[0]
+        """Why no job will ever run again, in one sentence; None while a worker is left or one can be started."""
+        if not self._running or self._well() or self._spares or self._starting is not None:
+            return None
+        return self._dispatchers[self._running[0]].failure
 
     async def wait_writable(self, stream: str) -> None:
         """Returns when the workers of the stream take more audio."""
@@ -147,11 +176,11 @@ class Fleet:
         """Finals of the stream that wait."""
         return sum(self._dispatchers[index].queued_finals(stream) for index in self._running)
 
-    def wait_p95_s(self, last_s: float) -> float:
-        """As `Dispatcher.wait_p95_s`, of the worker with the least; nothing while another one can be started."""
-        if self._spares or not self._running:
+    def wait_s(self, last_s: float) -> float:
+        """As `Dispatcher.wait_s`, of the worker with the least; nothing while another one can be started."""
+        if self._spares or self._starting is not None:
             return 0.0
-        return min(self._dispatchers[index].wait_p95_s(last_s) for index in self._running)
+        return min((self._dispatchers[index].wait_s(last_s) for index in self._well()), default=0.0)
 
     def cost(self, stream: str) -> StreamCost:
         """What an open stream cost so far; zeros for an unknown one."""
@@ -162,8 +191,8 @@ class Fleet:
 
     @property
     def workers(self) -> int:
-        """Those that run."""
-        return len(self._running)
+        """Those that run, or are being replaced after a loss."""
+        return len(self._well())
 
     @property
     def stats(self) -> DispatcherStats:
@@ -172,42 +201,62 @@ class Fleet:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _place(self, stream: str, state: _Stream, utterance: int) -> Dispatcher:
-        """The utterance's worker; a new one goes where least is open."""
-        if (index := state.places.get(utterance)) is not None:
-            return self._dispatchers[index]
-        well = [index for index in self._running if self._dispatchers[index].failure is None] or self._running
-        index = min(well, key=lambda each: self._open[each])
+    def _well(self) -> list[int]:
+        return [index for index in self._running if self._dispatchers[index].failure is None]
+
+    def _place(self, stream: str, state: _Stream, utterance: int) -> Dispatcher | None:
+        """The utterance's worker; a new one goes where least is open, and to one that is up if any is. None, and the
+        stream is told and closed, where there is no worker for it."""
+        if (placed := state.places.get(utterance)) is not None:
+            return self._dispatchers[placed]
+        well = self._well()
+        if not well:
+            self._fail(stream, self.failure or "no worker is up: try again in a moment")
+            return None
+        index = min(well, key=lambda each: (not self._dispatchers[each].up, self._open[each]))
         dispatcher = self._dispatchers[index]
         if index not in state.places.values():
             dispatcher.open(stream, state.spec, state.listener)
         state.places[utterance] = index
         self._open[index] += 1
-        if self._spares and self._starting is None and min(self._open[each] for each in well) >= OPEN_BEFORE_NEXT:
-            self._starting = asyncio.create_task(self._start_another(), name="another worker")
+        if min(self._open[each] for each in well) >= OPEN_BEFORE_NEXT:
+            self._start_spare()
         return dispatcher
 
     def _worker_failed(self) -> None:
         """When it was the last one, streams that had nothing open there are told too."""
+        if not self._well():
+            self._start_spare()
         if (failure := self.failure) is None:
             return
-        for stream, state in list(self._streams.items()):
-            self.close(stream)
-            state.listener.on_stream_failed(failure)
+        for stream in list(self._streams):
+            self._fail(stream, failure)
+
+    def _fail(self, stream: str, reason: str) -> None:
+        listener = self._streams[stream].listener
+        self.close(stream)
+        listener.on_stream_failed(reason)
 
     def _leave(self, stream: str, state: _Stream, index: int) -> None:
         state.past += self._dispatchers[index].cost(stream)
         self._dispatchers[index].close(stream)
 
+    def _start_spare(self) -> None:
+        if self._spares and self._starting is None:
+            self._starting = asyncio.create_task(self._start_another(), name="another worker")
+
     async def _start_another(self) -> None:
         index = self._spares.pop(0)
         try:
             await self._dispatchers[index].start()
+            self._running.append(index)
+            log.info("%d workers are running", len(self._running))
         except EngineStartError as error:
             self._spares.clear()
             log.error("no more workers than %d can be started: %s", len(self._running), error)
-        else:
-            self._running.append(index)
-            log.info("%d workers are running", len(self._running))
+        except Exception:
+            self._spares.clear()
+            log.exception("another worker could not be started")
         finally:
             self._starting = None
+        self._worker_failed()

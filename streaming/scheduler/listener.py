@@ -19,7 +19,8 @@ class Listener(Protocol):
         """The worker lacked the utterance's audio, and it was sent again."""
 
     def on_stream_failed(self, reason: str) -> None:
-        """The stream is closed and nothing more will come: no engine is left, or a callback of this listener raised."""
+        """The stream is lost: its worker is, or no worker is left, or a callback of this listener raised. May be called
+        more than once; what other workers still answer may come after it."""
 
     def segment_pcm(self, utterance: int) -> tuple[int, bytes] | None:
         """(first sample, s16le PCM) of all the utterance's audio so far, or None when it is not needed any more."""

@@ -201,7 +201,7 @@ class Service:
 
     def _measure_headroom(self) -> None:
         before = self._admission.full
-        if self._admission.measure(self._fleet.wait_p95_s(WINDOW_S), self._clock()) != before:
+        if self._admission.measure(self._fleet.wait_s(WINDOW_S), self._clock()) != before:
             log.warning("new sessions are %s", "refused: the workers are behind" if not before else "taken again")
             self._count_sessions()
 
@@ -216,7 +216,11 @@ class Service:
         next_renewal = self._clock() + RENEW_S
         while True:
             await asyncio.sleep(TICK_S)
-            self._measure_headroom()
+            try:
+                self._fleet.check()
+                self._measure_headroom()
+            except Exception:
+                log.exception("the workers could not be looked after")
             renew = self._clock() >= next_renewal
             if renew:
                 next_renewal = self._clock() + RENEW_S

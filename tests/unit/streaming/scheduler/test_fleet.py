@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from inference.pool.fake import FakeEngine
 from inference.pool.interface import EngineInfo, EngineStartError, StreamSpec
-from streaming.scheduler.dispatcher import Dispatcher
-from streaming.scheduler.fleet import OPEN_BEFORE_NEXT, Fleet, most_cpu_workers
+from streaming.scheduler.dispatcher import FEWEST_WAITS, Dispatcher
+from streaming.scheduler.fleet import OPEN_BEFORE_NEXT, Fleet, most_cpu_workers, usable_cores
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import Policy
 from streaming.scheduler.stats import StreamCost
@@ -171,6 +172,138 @@ async def test_when_the_last_worker_is_lost_everybody_is_told_even_who_is_silent
     with pytest.raises(EngineStartError, match="the model file is gone"):
         RecordingSession(fleet, "late")
     await fleet.stop()
+
+
+async def test_a_worker_that_is_being_replaced_gets_no_new_utterances() -> None:
+    engines = [FakeEngine(info=CPU), FakeEngine(info=CPU)]
+    fleet = make_fleet(engines, as_needed=False)
+    await fleet.start()
+    engines[0].lose_worker(restart=False)
+    sessions = [RecordingSession(fleet, name) for name in "abc"]
+    for session in sessions:
+        session.speak(0)
+        session.ask(0)
+    await fleet.drain()
+    assert all(session.finals() for session in sessions)
+    assert not engines[0].batches
+    await fleet.stop()
+
+
+async def test_a_loss_for_good_is_told_though_nothing_was_asked_for() -> None:
+    engine = FakeEngine(info=CPU)
+    fleet = make_fleet([engine])
+    await fleet.start()
+    silent = RecordingSession(fleet, "a")
+    engine.fail_for_good("the model file is gone")
+    assert silent.failures == []
+    fleet.check()
+    assert silent.failures == ["the model file is gone"]
+    await fleet.stop()
+
+
+async def test_speech_that_finds_no_worker_ends_its_stream_and_raises_nothing() -> None:
+    engine = FakeEngine(info=CPU)
+    fleet = make_fleet([engine])
+    await fleet.start()
+    session = RecordingSession(fleet, "a")
+    engine.fail_for_good("the model file is gone")
+    session.speak(0)
+    assert session.failures == ["the model file is gone"]
+    with pytest.raises(StreamClosedError):
+        session.ask(0)
+    await fleet.stop()
+
+
+async def test_when_the_last_worker_is_lost_another_one_takes_its_place_if_there_may_be_one() -> None:
+    engines = [FakeEngine(info=CPU), FakeEngine(info=CPU)]
+    fleet = make_fleet(engines)
+    await fleet.start()
+    speaking, silent = RecordingSession(fleet, "a"), RecordingSession(fleet, "b")
+    speaking.speak(0)
+    engines[0].fail_for_good("the model file is gone")
+    fleet.check()
+    await settle()
+    assert speaking.failures == ["the model file is gone"]
+    assert (silent.failures, fleet.failure, fleet.workers) == ([], None, 1)
+    silent.speak(0)
+    silent.ask(0)
+    await fleet.drain()
+    assert silent.finals()
+    await fleet.stop()
+
+
+async def test_another_worker_starts_when_jobs_wait_long_however_few_speak() -> None:
+    """Two streams: each of the second one's jobs has to wait half a second for one of the first."""
+    now = 0.0
+    engines = [FakeEngine(info=CPU), FakeEngine(info=CPU)]
+    dispatchers = [Dispatcher(engine, Policy(max_wait_s=0), clock=lambda: now) for engine in engines]
+    fleet = Fleet(dispatchers, as_needed=True)
+    await fleet.start()
+    first, second = RecordingSession(fleet, "a"), RecordingSession(fleet, "b")
+    for utterance in range(FEWEST_WAITS // 2):
+        fleet.check()
+        await settle()
+        assert fleet.workers == 1
+        for session in (first, second):
+            session.speak(utterance)
+        engines[0].hold_steps()
+        first.ask(utterance)
+        await engines[0].stepping.wait()
+        second.ask(utterance)
+        now += 0.5
+        engines[0].release_steps()
+        await fleet.drain()
+        for session in (first, second):
+            fleet.discard(session.stream, utterance)
+    fleet.check()
+    await settle()
+    assert fleet.workers == 2
+    await fleet.stop()
+
+
+async def test_waits_are_those_of_the_worker_that_is_best_off_and_lost_ones_do_not_count() -> None:
+    engines = [FakeEngine(info=CPU), FakeEngine(info=CPU)]
+    now = 0.0
+    dispatchers = [Dispatcher(engine, Policy(1, max_wait_s=0), clock=lambda: now) for engine in engines]
+    fleet = Fleet(dispatchers)
+    await fleet.start()
+    sessions = [RecordingSession(fleet, f"s{index}") for index in range(2 * (FEWEST_WAITS + 1))]
+    for session in sessions:
+        session.speak(0)
+    for engine in engines:
+        engine.hold_steps()
+    for session in sessions[::2]:  # all of one worker
+        session.ask(0)
+    await settle()
+    now = 2.0
+    assert fleet.wait_s(10.0) == 0.0, "the other one has nothing to do"
+    engines[1].fail_for_good("gone")
+    assert fleet.wait_s(10.0) == 2.0
+    assert fleet.workers == 1
+    await fleet.stop()
+
+
+async def test_of_workers_that_start_together_one_failure_waits_for_the_others(tmp_path: Path) -> None:
+    engines = [FakeEngine(info=CPU), FakeEngine(start_error="no memory"), FakeEngine(info=CPU)]
+    fleet = make_fleet(engines, as_needed=False)
+    with pytest.raises(EngineStartError, match="no memory"):
+        await fleet.start()
+    assert engines[2].generation == 1
+    await fleet.stop()
+    assert not engines[2].up
+
+
+def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    everything = usable_cores(tmp_path / "none")
+    for text, cores in (
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("max 100000", everything),
+        ("nonsense", everything),
+    ):
+        quota.write_text(text)
+        assert usable_cores(quota) == cores
 
 
 async def test_closed_streams_ignore_what_still_comes() -> None:
