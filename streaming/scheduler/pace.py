@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-STEP_TARGET_S: Final = 0.25
-"""A step should take about so long, and half of what the latest job is overdue where that is more."""
+STEP_TARGET_S: Final = 0.6
+"""A step should take at most about so long, and half of what the latest job is overdue where that is more."""
 LONGEST_STEP_S: Final = 1.0
 _MEMORY: Final = 0.2
 """Weight of the newest step in the running mean."""

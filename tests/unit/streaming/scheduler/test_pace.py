@@ -20,7 +20,7 @@ def test_nothing_is_limited_before_the_first_step() -> None:
     assert Pace().limit(10.0) is None
 
 
-@pytest.mark.parametrize(("job_s", "limit"), [(0.05, 5), (0.1, 2), (0.6, 1), (0.001, 250)])
+@pytest.mark.parametrize(("job_s", "limit"), [(0.05, 12), (0.1, 6), (0.9, 1), (0.001, 600)])
 def test_a_step_takes_as_many_jobs_as_fit_the_target(job_s: float, limit: int) -> None:
     assert learned(job_s).limit(-1.0) == pytest.approx(limit, abs=1)
 
@@ -28,7 +28,7 @@ def test_a_step_takes_as_many_jobs_as_fit_the_target(job_s: float, limit: int) -
 def test_where_jobs_are_overdue_steps_grow_so_that_a_batchs_savings_count_but_not_without_end() -> None:
     pace = learned(0.05)
     assert pace.limit(0.0) == round(STEP_TARGET_S / 0.05)
-    assert pace.limit(1.0) == 10
+    assert pace.limit(1.6) == 16
     assert pace.limit(60.0) == round(LONGEST_STEP_S / 0.05)
 
 
@@ -49,7 +49,7 @@ def test_a_step_without_jobs_teaches_nothing() -> None:
 
 def test_the_policys_batches_go_by_the_pace_and_the_most_urgent_are_taken() -> None:
     policy = Policy(64, max_wait_s=0)
-    policy.stepped(4, 0.4)  # two fit a quarter of a second
+    policy.stepped(4, 4 * STEP_TARGET_S / 2)  # two fit
     for index in range(6):
         policy.submit(Job(f"s{index}", 0, 1, "interim", 0, 8_000), now=0.0, deadline=10.0 - index)
     batch = policy.next_batch(0.0)
