@@ -94,9 +94,10 @@ def load(result: Result) -> str:
         *("streams", "partial lag, ms", "TTFS, ms", "first interim, ms", "UPWR", "WER / alone, %", "other words"),
         *("errors / refused / gaps", "cores: workers / gateway", "jobs a batch", "budget"),
     ]
+    command = f"tympan serve {settings['serve_args']}".strip()
     head = (
         f"`{result['manifest']}`, {settings['duty']:.0%} speech, {settings['seconds']:g} s a stream, "
-        f"{settings['chunk_ms']} ms a message, `tympan serve {settings['serve_args']}`. {measured_on(result)}\n\n"
+        f"{settings['chunk_ms']} ms a message, `{command}`. {measured_on(result)}\n\n"
         f"Knee: **{result['knee']} streams**."
     )
     return f"{head}\n\n{rows(headings, lines)}"

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.audio.ring import NotHeldError, PcmRing, RingFullError
@@ -61,6 +61,7 @@ def test_a_ring_needs_room() -> None:
         PcmRing(0)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 200_000),
     st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 70_000)), max_size=12),
