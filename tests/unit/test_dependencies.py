@@ -18,6 +18,7 @@ OWN = {"streaming", "vad", "session_store", "inference", "benchmarks", "tympan_c
 SHIPPED = [ROOT / name for name in ("streaming", "vad", "session_store", "inference")]
 CLIENT = [ROOT / "clients" / "python" / "tympan_client"]
 DEVELOPMENT = [ROOT / "benchmarks", ROOT / "tests"]
+ELSEWHERE = ROOT / "benchmarks" / "peers" / "runners"  # run in environments of their own
 
 
 def project(file: Path) -> dict[str, Any]:
@@ -32,8 +33,9 @@ def declared(requirements: list[str]) -> set[str]:
 def imported(folders: list[Path]) -> set[str]:
     """Top-level names of other projects that the folders' modules import, anywhere in a module."""
     names = set()
-    local = {file.stem for folder in folders for file in folder.rglob("*.py")}
-    for file in (file for folder in folders for file in folder.rglob("*.py")):
+    files = [file for folder in folders for file in folder.rglob("*.py") if file.parent != ELSEWHERE]
+    local = {file.stem for file in files}
+    for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
@@ -97,3 +99,13 @@ def test_a_pin_is_exact_and_the_version_that_is_tested(pin: Requirement) -> None
 def test_torch_is_pinned_without_a_build() -> None:
     """Which build (CPU, CUDA) is the installer's choice."""
     assert re.search(r"^torch==[\d.]+$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("peer", ["moonshine", "faster_whisper"])
+def test_a_runner_of_a_peer_imports_what_its_environment_is_made_of(peer: str) -> None:
+    text = (ROOT / "benchmarks" / "peers" / "requirements" / f"{peer}.txt").read_text(encoding="utf-8")
+    pinned = [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(str(pin.specifier).startswith("==") for pin in pinned)
+    source = (ELSEWHERE / f"run_{peer}.py").read_text(encoding="utf-8")
+    names = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    assert any(canonicalize_name(str(name)) in {canonicalize_name(pin.name) for pin in pinned} for name in names)
