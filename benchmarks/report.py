@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.table import lines
+from benchmarks.results_file import write_result
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -57,9 +58,7 @@ def keep(folder: Path, group: str, label: str, result: dict[str, Any]) -> None:
     """Writes one result without its rows; an older one of the same group and label is replaced."""
     slim = {key: value for key, value in result.items() if key != "rows"}
     slim["label"] = label
-    file = folder / group / f"{file_name(label)}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(slim, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_result(folder / group / f"{file_name(label)}.json", slim)
 
 
 def read_results(folder: Path) -> Results:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +16,14 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.serving import serve_until_signal
 from inference.engine.engine import WhisperEngine
 from inference.engine.settings import EngineSettings
 from inference.pool.core import StepEngine
 from inference.pool.interface import EngineInfo, Job, StepResult, StreamSpec
 from inference.whisper.weights import load_weights
-from streaming.app import AppServer, listen, make_app
 from streaming.config import load_config
 from streaming.session.service import Service
-
-HOST = "127.0.0.1"
 
 
 class ThreadEngine:
@@ -100,18 +97,7 @@ async def serve(model: str, device: str, settings: EngineSettings) -> None:
     """Runs until SIGTERM or SIGINT."""
     engine = ThreadEngine(lambda: WhisperEngine(load_weights(model), device, settings))
     service = Service(load_config(), engine=engine)
-    listener = listen(HOST, 0)
-    server = AppServer(make_app(service), listener)
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    info = await service.start()
-    serving = asyncio.create_task(server.run())
-    print(f"Tympan is ready: http://{HOST}:{server.port}/ (model {info.model}, {settings})", flush=True)
-    await ended.wait()
-    await service.stop()
-    server.end()
-    await serving
+    await serve_until_signal(service, f"model {model}, {settings}")
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import shlex
@@ -39,6 +38,7 @@ from benchmarks.accuracy.service import (
 from benchmarks.accuracy.stream import Pace, StreamError, StreamSettings, stream_clip
 from benchmarks.accuracy.table import table
 from benchmarks.circumstances import circumstances, load
+from benchmarks.results_file import write_result
 from streaming.protocol.messages import Endpointing, InterimPolicy
 
 Advance = Callable[[int], None]
@@ -55,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return 2
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_result(options.json, result)
     terminal = Console()
     Console(width=terminal.width if terminal.is_terminal else 120).print(table(result))
     return 0

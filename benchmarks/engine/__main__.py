@@ -8,7 +8,6 @@ seconds of audio one second of the engine takes in, and what each part costs per
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from benchmarks.accuracy.clips import load_clip, model_input, read_manifest
 from benchmarks.circumstances import circumstances
 from benchmarks.engine.conversation import TalkingStream, utterances
 from benchmarks.engine.stopwatch import watch_engine
+from benchmarks.results_file import write_result
 from inference.engine.engine import WhisperEngine, build_engine
 from inference.engine.settings import EngineSettings
 from inference.pool.interface import BLOCK_SAMPLES
@@ -39,7 +39,7 @@ def main() -> None:
         rows.append(measure(engine, clips, streams, max(4, round(args.seconds / BLOCK_S)), args.seed))
     show(rows, Console())
     if args.json:
-        args.json.write_text(json.dumps({"circumstances": about, "threads": args.threads, "rows": rows}, indent=1))
+        write_result(args.json, {"circumstances": about, "threads": args.threads, "rows": rows})
 
 
 def measure(

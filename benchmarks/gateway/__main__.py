@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from benchmarks.accuracy.service import RunningService, running_service
 from benchmarks.circumstances import circumstances, load
 from benchmarks.gateway.clients import RATE, connect_all, leave, talk
 from benchmarks.load.resources import usage
+from benchmarks.results_file import write_result
 
 SERVICE = ("benchmarks.gateway.service", "--detector")
 SETTLE_S = 3.0
@@ -51,8 +51,7 @@ def main() -> int:
         "machine": began["machine"] | {"load_1min": load()},
     }
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_result(options.json, result)
     Console().print(_table(result))
     return 0
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.serving import serve_until_signal
 from inference.pool.fake import FakeEngine
-from streaming.app import AppServer, listen, make_app
 from streaming.config import Config, ServerSettings
 from streaming.session.service import Service
 from vad import SpeechDetector, make_detector
-
-HOST = "127.0.0.1"
 
 
 class NoDetector:
@@ -39,17 +36,7 @@ async def serve(detector: str, max_sessions: int) -> None:
 
     config = Config(server=ServerSettings(max_sessions=max_sessions, log_level="warning"))
     service = Service(config, engine=FakeEngine(), make_detector=make)
-    server = AppServer(make_app(service), listen(HOST, 0))
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await service.start()
-    serving = asyncio.create_task(server.run())
-    print(f"ready: http://{HOST}:{server.port}/ (detector {detector})", flush=True)
-    await ended.wait()
-    await service.stop()
-    server.end()
-    await serving
+    await serve_until_signal(service, f"detector {detector}")
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ bandwidth and matrix rate. The streams that fit are the most whose step takes le
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.circumstances import circumstances, load
 from benchmarks.gpu.ceilings import bytes_per_s, flops_per_s
 from benchmarks.gpu.geometry import GEOMETRIES, parameters, random_weights
 from benchmarks.gpu.step import Streams, bytes_of_step, flops_of_step
+from benchmarks.results_file import write_result
 from inference.engine.device import DeviceError, choose_device, choose_dtype
 from inference.whisper.model import build_model
 
@@ -50,8 +50,7 @@ def main() -> int:
         "machine": began["machine"] | {"load_1min": load()},
     }
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_result(options.json, result)
     Console().print(table(result))
     return 0
 

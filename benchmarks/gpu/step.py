@@ -14,7 +14,7 @@ from benchmarks.gpu.ceilings import synchronise
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.decoder import WhisperDecoder
 from inference.whisper.decoding import DecodeRequest
-from inference.whisper.encoder import BLOCK_FRAMES, WhisperIncrementalEncoder
+from inference.whisper.encoder import WhisperIncrementalEncoder
 from inference.whisper.guards import TokenBudget
 from inference.whisper.model import WhisperModel
 from inference.whisper.state import UtteranceState
@@ -103,6 +103,3 @@ def bytes_of_step(weights: WhisperWeights, model: WhisperModel) -> float:
     encoder = weights.config.encoder_layers * 12 * width**2
     decoder = weights.config.decoder_layers * 14 * width**2 + weights.config.vocab_size * width
     return float(size * (encoder + PASSES * decoder))
-
-
-__all__ = ["BLOCK_FRAMES", "StepTimes", "Streams", "bytes_of_step", "flops_of_step"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shlex
 import sys
@@ -36,6 +35,7 @@ from benchmarks.load.result import Budget, stage_result
 from benchmarks.load.script import make_scripts, start_offsets
 from benchmarks.load.stage import run_stage
 from benchmarks.load.table import best_stage, draw, table
+from benchmarks.results_file import write_result
 from streaming.protocol.messages import Endpointing, InterimPolicy
 
 
@@ -53,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks.load: {error}", file=sys.stderr)
         return 2
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_result(options.json, result)
     if options.plots is not None:
         draw(result, budget, options.plots)
     terminal = Console()

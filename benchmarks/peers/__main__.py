@@ -29,13 +29,14 @@ from benchmarks.load.script import make_scripts, start_offsets
 from benchmarks.peers import in_process, whisperlive
 from benchmarks.peers.timeline import Timeline, stage_figures, within
 from benchmarks.peers.venvs import PeerError, python_of
+from benchmarks.results_file import write_result
 from inference.whisper.weights import bundled_folder
 
 PEERS = ("whisperlive", "whisperlive-batch", "moonshine", "faster-whisper")
 RAMP_S = 5.0
 PATIENCE_S = 60.0
 """Beyond a stage's audio: a peer that needs longer is far outside any budget."""
-TEST_SERVICE = "tympan"
+OURS = "tympan"
 
 
 def main() -> int:
@@ -63,8 +64,7 @@ def main() -> int:
         "machine": began["machine"] | {"load_1min": load()},
     }
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_result(options.json, result)
     console.print(table(result))
     return 0
 
@@ -122,7 +122,7 @@ def _climb(
 
 def _ours(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The same through `benchmarks.load`, which searches the knee more finely."""
-    console.print(f"[bold]{TEST_SERVICE}[/]")
+    console.print(f"[bold]{OURS}[/]")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "load.json"
         command = [
@@ -146,8 +146,8 @@ def table(result: dict[str, Any]) -> Table:
     for heading in ("server", "streams", "partial lag, ms (p50 / p95 / p99)", "WER, %", "knee", "ours / its"):
         drawn.add_column(heading, justify="right" if heading != "server" else "left")
     ours = result["ours"]["knee"]
-    for name, found in [(TEST_SERVICE, result["ours"]), *result["peers"].items()]:
-        ratio = "" if name == TEST_SERVICE else f"{ours / found['knee']:.0f}" if found["knee"] else f"> {ours}"
+    for name, found in [(OURS, result["ours"]), *result["peers"].items()]:
+        ratio = "" if name == OURS else f"{ours / found['knee']:.0f}" if found["knee"] else f"> {ours}"
         for stage in sorted(found["stages"], key=lambda stage: int(stage["streams"])):
             wer = "-" if stage["wer"] is None else f"{stage['wer']:.1f}"
             drawn.add_row(name, str(stage["streams"]), _spread(stage["partial_lag_ms"]), wer, "", "")

@@ -23,6 +23,7 @@ from benchmarks.load.result import Budget
 from benchmarks.load.table import draw
 from benchmarks.performance.tables import KINDS
 from benchmarks.report import replace_between
+from benchmarks.results_file import write_result
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
@@ -78,8 +79,7 @@ def keep(name: str, result: dict[str, Any]) -> None:
     """Replaces the result of that name. Raises ValueError for a name that has no table."""
     if name not in KINDS:
         raise ValueError(f"a result is called one of {', '.join(KINDS)}, not {name!r}")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_result(RESULTS / f"{name}.json", result)
 
 
 def read_results() -> dict[str, dict[str, Any]]:

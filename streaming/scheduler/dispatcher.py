@@ -161,10 +161,6 @@ class Dispatcher:
         """Returns when more audio may be appended."""
         await self._engine.wait_writable()
 
-    def queued_finals(self, stream: str) -> int:
-        """Finals of the stream that wait."""
-        return self._policy.queued_finals(stream)
-
     @property
     def up(self) -> bool:
         """A worker is there now."""

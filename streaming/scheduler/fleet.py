@@ -172,10 +172,6 @@ class Fleet:
         for index in {*state.places.values()} if state else ():
             await self._dispatchers[index].wait_writable()
 
-    def queued_finals(self, stream: str) -> int:
-        """Finals of the stream that wait."""
-        return sum(self._dispatchers[index].queued_finals(stream) for index in self._running)
-
     def wait_s(self, last_s: float) -> float:
         """As `Dispatcher.wait_s`, of the worker with the least; nothing while another one can be started."""
         if self._spares or self._starting is not None:

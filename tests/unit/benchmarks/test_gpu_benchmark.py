@@ -6,7 +6,8 @@ import torch
 
 from benchmarks.gpu.ceilings import bytes_per_s, flops_per_s
 from benchmarks.gpu.geometry import GEOMETRIES, parameters, random_weights
-from benchmarks.gpu.step import BLOCK_FRAMES, PASSES, Streams, bytes_of_step, flops_of_step
+from benchmarks.gpu.step import PASSES, Streams, bytes_of_step, flops_of_step
+from inference.whisper.encoder import BLOCK_FRAMES
 from inference.whisper.model import build_model
 from inference.whisper.weights import load_weights
 
