@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from session_store.store import (
     BYTES_PER_SAMPLE,
+    AudioBlock,
     Conflict,
     EventsTrimmed,
     Lease,
@@ -19,20 +22,33 @@ from session_store.store import (
     StaleLease,
     StoredEvent,
     StoreFull,
-    TooLarge,
     Versioned,
+    check_audio,
+    check_events,
     decode_record,
-    encode_record,
+    encode_within,
 )
-
-_MERGED_BYTES = 16_000  # 0.5 s: pieces that follow each other are kept as one up to here
 
 
 @dataclass
 class _Tail:
-    chunks: deque[PcmChunk] = field(default_factory=deque)
-    size_bytes: int = 0
-    end_sample: int = 0
+    start: int
+    pcm: bytearray = field(default_factory=bytearray)
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.pcm) // BYTES_PER_SAMPLE
+
+
+@dataclass(frozen=True)
+class _Growth:
+    channel: int
+    tail: _Tail
+    """As it is before; an empty one where it begins anew."""
+    fresh: bytes
+    start: int
+    """Of the tail that it grows into."""
+    more_bytes: int
 
 
 @dataclass
@@ -47,10 +63,16 @@ class _Session:
     events: deque[StoredEvent] = field(default_factory=deque)
     events_bytes: int = 0
     last_seq: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced, where somebody who waits should look again."""
 
     @property
     def size_bytes(self) -> int:
-        return len(self.record) + self.events_bytes + sum(tail.size_bytes for tail in self.tails.values())
+        return len(self.record) + self.events_bytes + sum(len(tail.pcm) for tail in self.tails.values())
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 class MemoryStore:
@@ -85,19 +107,23 @@ class MemoryStore:
             self._drop_expired()
             if len(self._sessions) >= self.limits.max_sessions:
                 raise StoreFull(f"{self.limits.max_sessions} sessions are stored already")
-            found = self._sessions[session] = _Session(expires_s=now + self.limits.ttl_s)
+            found = self._sessions[session] = _Session(expires_s=now)
         elif found.owner not in (None, owner) and now < found.lease_until_s and not take_over:
             raise LeaseHeld(f"the lease is held for another {found.lease_until_s - now:.1f} s")
         self._last_token += 1
-        found.owner, found.token = owner, self._last_token
-        self._hold(found, ttl_s)
+        found.owner, found.token, found.lease_until_s = owner, self._last_token, now + ttl_s
+        self._live_on(found)
         return Lease(session, owner, found.token)
 
     async def renew(self, lease: Lease, ttl_s: float) -> None:
-        self._hold(self._leased(lease), ttl_s)
+        found = self._leased(lease)
+        found.lease_until_s = self._clock() + ttl_s
+        self._live_on(found)
 
     async def release(self, lease: Lease) -> None:
-        self._leased(lease).owner = None
+        found = self._leased(lease)
+        found.owner, found.lease_until_s = None, 0.0
+        self._live_on(found)
 
     async def delete(self, lease: Lease) -> None:
         self._leased(lease)
@@ -109,76 +135,73 @@ class MemoryStore:
             return None
         return Versioned(decode_record(found.record), found.version)
 
-    async def put(self, lease: Lease, record: SessionRecord, *, expected_version: int) -> int:
+    async def commit(
+        self, lease: Lease, record: SessionRecord, *, expected_version: int, audio: AudioBlock | None = None
+    ) -> int:
+        data = encode_within(record, self.limits)
+        if audio is not None:
+            check_audio(audio, self.limits)
         found = self._leased(lease)
         if found.version != expected_version:
             raise Conflict(f"the record is at version {found.version}, not {expected_version}")
-        data = encode_record(record)
-        if len(data) > self.limits.max_record_bytes:
-            raise TooLarge(f"the record has {len(data)} bytes; at most {self.limits.max_record_bytes} are stored")
-        self._make_room(len(data) - len(found.record))
+        growths = self._growths(found.tails, audio) if audio is not None else []
+        self._make_room(sum(growth.more_bytes for growth in growths) + len(data) - len(found.record))
+        for growth in growths:
+            growth.tail.pcm += growth.fresh
+            del growth.tail.pcm[: (growth.start - growth.tail.start) * BYTES_PER_SAMPLE]
+            growth.tail.start = growth.start
+            found.tails[growth.channel] = growth.tail
         found.record = data
         found.version += 1
+        self._live_on(found)
         return found.version
 
-    async def append_pcm(self, lease: Lease, channel: int, first_sample: int, pcm: bytes) -> int:
-        found = self._leased(lease)
-        if len(pcm) % BYTES_PER_SAMPLE or first_sample < 0 or not 0 <= channel < self.limits.max_channels:
-            raise ValueError(f"{len(pcm)} bytes at sample {first_sample} of channel {channel}")
-        tail = found.tails.setdefault(channel, _Tail())
-        known = max(0, tail.end_sample - first_sample)
-        # Only the end of a chunk larger than the whole tail can be kept.
-        skip_bytes = max(known * BYTES_PER_SAMPLE, len(pcm) - self._pcm_cap_bytes)
-        fresh = pcm[skip_bytes:]
-        if fresh:
-            overflow = max(0, tail.size_bytes + len(fresh) - self._pcm_cap_bytes)
-            self._make_room(len(fresh) - overflow)
-            self._drop_pcm_bytes(tail, overflow)
-            self._add_pcm(tail, PcmChunk(first_sample + skip_bytes // BYTES_PER_SAMPLE, bytes(fresh)))
-        return tail.chunks[0].first_sample if tail.chunks else tail.end_sample
-
-    async def read_pcm(self, session: str, channel: int) -> tuple[PcmChunk, ...]:
+    async def read_pcm(self, session: str, channel: int) -> PcmChunk:
         tail = self._existing(session).tails.get(channel)
-        return tuple(tail.chunks) if tail else ()
+        return PcmChunk(tail.start, bytes(tail.pcm)) if tail else PcmChunk(0, b"")
 
-    async def trim_pcm(self, lease: Lease, channel: int, before_sample: int) -> None:
-        tail = self._leased(lease).tails.get(channel)
-        while tail and tail.chunks and tail.chunks[0].first_sample < before_sample:
-            chunk = tail.chunks[0]
-            drop_bytes = (min(chunk.end_sample, before_sample) - chunk.first_sample) * BYTES_PER_SAMPLE
-            self._total_bytes -= drop_bytes
-            self._drop_pcm_bytes(tail, drop_bytes)
-
-    async def append_event(self, lease: Lease, seq: int, data: bytes) -> None:
+    async def append_events(self, lease: Lease, events: Sequence[StoredEvent]) -> None:
+        check_events(events, self.limits)
         found = self._leased(lease)
-        if seq > found.last_seq + 1:
-            raise ValueError(f"event {seq} after event {found.last_seq}")
-        if len(data) > min(self.limits.max_event_bytes, self.limits.max_events_bytes):
-            raise TooLarge(f"the event has {len(data)} bytes; at most {self.limits.max_event_bytes} are stored")
-        if seq <= found.last_seq:
+        if not events:
             return
-        self._make_room(len(data))
-        found.events.append(StoredEvent(seq, bytes(data)))
-        found.events_bytes += len(data)
-        found.last_seq = seq
-        while len(found.events) > self.limits.max_events or found.events_bytes > self.limits.max_events_bytes:
-            self._drop_event(found)
+        if found.last_seq and events[0].seq > found.last_seq + 1:
+            raise ValueError(f"event {events[0].seq} after event {found.last_seq}")
+        fresh = [StoredEvent(event.seq, bytes(event.data)) for event in events if event.seq > found.last_seq]
+        count = len(found.events) + len(fresh)
+        size_bytes = found.events_bytes + sum(len(event.data) for event in fresh)
+        dropped = 0
+        for event in chain(found.events, fresh):
+            if count - dropped <= self.limits.max_events and size_bytes <= self.limits.max_events_bytes:
+                break
+            size_bytes -= len(event.data)
+            dropped += 1
+        self._make_room(size_bytes - found.events_bytes)
+        found.events.extend(fresh)
+        for _ in range(dropped):
+            found.events.popleft()
+        found.events_bytes = size_bytes
+        found.last_seq = max(found.last_seq, events[-1].seq)
+        self._live_on(found)
+        found.wake()
 
     async def read_events(self, session: str, after_seq: int) -> tuple[StoredEvent, ...]:
         found = self._existing(session)
-        first_seq = found.events[0].seq if found.events else found.last_seq + 1
-        if after_seq + 1 < first_seq:
-            raise EventsTrimmed(first_seq)
+        if found.events and after_seq + 1 < found.events[0].seq:
+            raise EventsTrimmed(found.events[0].seq)
         return tuple(event for event in found.events if event.seq > after_seq)
 
-    async def trim_events(self, lease: Lease, up_to_seq: int) -> None:
-        found = self._leased(lease)
-        while found.events and found.events[0].seq <= up_to_seq:
-            self._drop_event(found)
+    async def wait_events(self, session: str, after_seq: int, timeout_s: float) -> tuple[StoredEvent, ...]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not (events := await self.read_events(session, after_seq)):
+                    await self._existing(session).changed.wait()
+                return events
+        except TimeoutError:
+            return await self.read_events(session, after_seq)
 
-    @property
-    def _pcm_cap_bytes(self) -> int:
-        return self.limits.max_pcm_bytes - self.limits.max_pcm_bytes % BYTES_PER_SAMPLE
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
     def _find(self, session: str) -> _Session | None:
         found = self._sessions.get(session)
@@ -194,17 +217,14 @@ class MemoryStore:
         return found
 
     def _leased(self, lease: Lease) -> _Session:
-        """The session, for a write with its newest lease; a write lets the session live on."""
+        """The session, for a write with its newest lease."""
         found = self._existing(lease.session)
         if found.token != lease.token or found.owner is None:
             raise StaleLease(lease.session)
-        found.expires_s = self._clock() + self.limits.ttl_s
         return found
 
-    def _hold(self, found: _Session, ttl_s: float) -> None:
-        now = self._clock()
-        found.lease_until_s = now + ttl_s
-        found.expires_s = now + max(self.limits.ttl_s, ttl_s)
+    def _live_on(self, found: _Session) -> None:
+        found.expires_s = max(self._clock() + self.limits.ttl_s, found.lease_until_s)
 
     def _make_room(self, more_bytes: int) -> None:
         """Accounts for what is about to be stored. Raises StoreFull."""
@@ -214,35 +234,23 @@ class MemoryStore:
             raise StoreFull(f"{self._total_bytes} bytes are stored already")
         self._total_bytes += more_bytes
 
-    def _add_pcm(self, tail: _Tail, chunk: PcmChunk) -> None:
-        """Adds audio that is accounted for."""
-        tail.size_bytes += len(chunk.pcm)
-        last = tail.chunks[-1] if tail.chunks else None
-        if last and last.end_sample == chunk.first_sample and len(last.pcm) + len(chunk.pcm) <= _MERGED_BYTES:
-            tail.chunks.pop()
-            chunk = PcmChunk(last.first_sample, last.pcm + chunk.pcm)
-        tail.chunks.append(chunk)
-        tail.end_sample = chunk.end_sample
-        if len(tail.chunks) > self.limits.max_pcm_chunks:
-            drop_bytes = len(tail.chunks[0].pcm)
-            self._total_bytes -= drop_bytes
-            self._drop_pcm_bytes(tail, drop_bytes)
-
-    def _drop_pcm_bytes(self, tail: _Tail, drop_bytes: int) -> None:
-        """Drops the oldest audio; the caller has accounted for it."""
-        tail.size_bytes -= drop_bytes
-        while drop_bytes:
-            chunk = tail.chunks.popleft()
-            if len(chunk.pcm) > drop_bytes:
-                first_sample = chunk.first_sample + drop_bytes // BYTES_PER_SAMPLE
-                tail.chunks.appendleft(PcmChunk(first_sample, chunk.pcm[drop_bytes:]))
-                return
-            drop_bytes -= len(chunk.pcm)
-
-    def _drop_event(self, found: _Session) -> None:
-        event = found.events.popleft()
-        found.events_bytes -= len(event.data)
-        self._total_bytes -= len(event.data)
+    def _growths(self, tails: dict[int, _Tail], audio: AudioBlock) -> list[_Growth]:
+        """What the audio makes of the tails."""
+        cap_samples = self.limits.max_pcm_bytes // BYTES_PER_SAMPLE
+        growths = []
+        for channel in range(self.limits.max_channels):
+            pcm = audio.pcm[channel] if channel < len(audio.pcm) else b""
+            old = tail = tails.get(channel)
+            if pcm and (tail is None or audio.first_sample > tail.end):
+                tail = _Tail(audio.first_sample)
+            if tail is None:
+                continue
+            fresh = pcm[(tail.end - audio.first_sample) * BYTES_PER_SAMPLE :] if pcm else b""
+            end = tail.end + len(fresh) // BYTES_PER_SAMPLE
+            start = min(max(tail.start, audio.needed_from, end - cap_samples), end)
+            more_bytes = (end - start) * BYTES_PER_SAMPLE - (len(old.pcm) if old else 0)
+            growths.append(_Growth(channel, tail, fresh, start, more_bytes))
+        return growths
 
     def _drop_expired(self) -> None:
         now = self._clock()
@@ -250,4 +258,6 @@ class MemoryStore:
             self._forget(session)
 
     def _forget(self, session: str) -> None:
-        self._total_bytes -= self._sessions.pop(session).size_bytes
+        found = self._sessions.pop(session)
+        self._total_bytes -= found.size_bytes
+        found.wake()
