@@ -6,13 +6,14 @@ Everything here is pure and takes one stream. Make a detector with `make_detecto
 from __future__ import annotations
 
 from vad.cascade import CascadeDetector
-from vad.detector import DetectorError, SpeechDetector
+from vad.detector import BadStateError, DetectorError, SpeechDetector
 from vad.segmenter import (
     CommandedEnd,
     EndRule,
     NoSpeech,
     SegmentEnded,
     Segmenter,
+    SegmenterState,
     SegmentEvent,
     SegmentPaused,
     SegmentResumed,
@@ -27,6 +28,7 @@ GATE_MODE = 1
 
 __all__ = [
     "FRAME_SAMPLES",
+    "BadStateError",
     "CascadeDetector",
     "CommandedEnd",
     "DetectorError",
@@ -40,6 +42,7 @@ __all__ = [
     "SegmentResumed",
     "SegmentStarted",
     "Segmenter",
+    "SegmenterState",
     "SileroDetector",
     "SpeechDetector",
     "WebrtcDetector",

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.detector import SpeechDetector
+from vad.detector import RECENT_FRAMES, BadStateError, SpeechDetector, decode_state
 from vad.settings import FRAME_SAMPLES
 
 HOLD_FRAMES: Final = 32
 """The detector stays awake this long after the gate last saw voice: 1024 ms, through the pauses of an utterance."""
-WARM_UP_FRAMES: Final = 16
+WARM_UP_FRAMES: Final = RECENT_FRAMES
 """Frames before the one that wakes the detector, which it hears first: 512 ms."""
+
+
+class _State(msgspec.Struct, frozen=True, array_like=True):
+    gate: bytes
+    detector: bytes
+    awake_frames: int
+    asleep_frames: int
+    """How many of the newest frames the detector has not heard and will hear when it wakes."""
 
 
 class CascadeDetector:
@@ -60,6 +69,20 @@ class CascadeDetector:
             return self._detector.probability(frame)
         self._asleep.append(frame.copy())
         return 0.0
+
+    def state(self) -> bytes:
+        state = _State(self._gate.state(), self._detector.state(), self._awake_frames, len(self._asleep))
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None:
+        known = decode_state(state, _State)
+        if not 0 <= known.asleep_frames <= min(WARM_UP_FRAMES, len(recent) // FRAME_SAMPLES):
+            raise BadStateError("the frames that the detector has not heard are not there")
+        self._gate.restore(known.gate, recent)
+        self._detector.restore(known.detector, recent)
+        self._awake_frames = known.awake_frames
+        unheard = recent[len(recent) - known.asleep_frames * FRAME_SAMPLES :].reshape(-1, FRAME_SAMPLES)
+        self._asleep = deque((frame.copy() for frame in unheard), maxlen=WARM_UP_FRAMES)
 
     def _wake(self) -> None:
         for earlier in self._asleep:

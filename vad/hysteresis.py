@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 OFFSET_BELOW_ONSET: Final = 0.15
 """Speech that has begun goes on down to this much under the threshold, as in Silero's own iterator."""
+
+
+class HysteresisState(msgspec.Struct, frozen=True, array_like=True):
+    speaking: bool
+    onset_sample: int | None
+    offset_sample: int | None
 
 
 class Hysteresis:
@@ -39,6 +47,15 @@ class Hysteresis:
         """Where the speech began that is going on, or that may be about to be confirmed; None in silence."""
         self.offset_sample: int | None = None
         """Where the last frame of confirmed speech ended; None before the first."""
+
+    def state(self) -> HysteresisState:
+        return HysteresisState(self.speaking, self.onset_sample, self.offset_sample)
+
+    def restore(self, state: HysteresisState) -> None:
+        """The thresholds stay."""
+        self.speaking = state.speaking
+        self.onset_sample = state.onset_sample
+        self.offset_sample = state.offset_sample
 
     def update(self, probability: float, first_sample: int, until_sample: int) -> None:
         """Takes the next frame, which covers `first_sample <= position < until_sample`."""

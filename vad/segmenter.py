@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.detector import SpeechDetector
+from vad.detector import RECENT_FRAMES, BadStateError, SpeechDetector
 from vad.endpointer import fired_rule, rules_for
-from vad.hysteresis import Hysteresis
+from vad.hysteresis import Hysteresis, HysteresisState
 from vad.settings import (
     FRAME_SAMPLES,
     GRID_SAMPLES,
@@ -35,6 +37,7 @@ DB_PER_PROBABILITY: Final = 40.0
 """How much quieter a point must be to weigh as much as one full probability of speech."""
 PAUSE_SHARE: Final = 0.4
 """Of the trailing silence that ends a segment: from here on it is likely that it ends."""
+_FLOAT32: Final = struct.Struct("<f")
 _NOTHING: Final = np.zeros(0, np.int16)
 _REMEMBERED_FRAMES: Final = 32 * SAMPLE_RATE // FRAME_SAMPLES  # 1000: longer than any segment
 
@@ -94,6 +97,23 @@ class NoSpeech:
 SegmentEvent = SegmentStarted | SegmentPaused | SegmentResumed | SegmentEnded | NoSpeech
 
 
+class SegmenterState(msgspec.Struct, frozen=True, array_like=True):
+    """All that a segmenter knows, beside its settings and the audio from `recent_from` on."""
+
+    position: int
+    judged_until: int
+    keep_from: int
+    silent_since: int
+    no_speech_said: bool
+    paused: bool
+    open_segment: tuple[int, int, int] | None
+    """`start_sample`, `onset_sample`, `at_sample`"""
+    loudness: bytes
+    """float32, little-endian"""
+    hysteresis: HysteresisState
+    detector: bytes
+
+
 class Segmenter:
     """Cuts one stream into segments of speech.
 
@@ -121,6 +141,7 @@ class Segmenter:
         """`origin_sample` is the position of the first sample to be fed, a multiple of 320."""
         if origin_sample % GRID_SAMPLES:
             raise ValueError(f"a segmenter begins on a multiple of {GRID_SAMPLES} samples, not at {origin_sample}")
+        self._origin = origin_sample
         self.position = origin_sample
         """First sample not yet fed."""
         self.open_segment: SegmentStarted | None = None
@@ -141,6 +162,52 @@ class Segmenter:
     def unconfirmed_onset(self) -> int | None:
         """Where speech may have begun that is not confirmed yet; None in silence and in confirmed speech."""
         return None if self._hysteresis.speaking else self._hysteresis.onset_sample
+
+    @property
+    def recent_from(self) -> int:
+        """A restore needs the audio from here on."""
+        return max(self._origin, self._judged_until - RECENT_FRAMES * FRAME_SAMPLES)
+
+    def state(self) -> SegmenterState:
+        segment = self.open_segment
+        return SegmenterState(
+            self.position,
+            self._judged_until,
+            self.keep_from,
+            self._silent_since,
+            self._no_speech_said,
+            self._paused,
+            (segment.start_sample, segment.onset_sample, segment.at_sample) if segment else None,
+            np.array(self._loudness, "<f4").tobytes(),
+            self._hysteresis.state(),
+            self._detector.state(),
+        )
+
+    def restore(self, state: SegmenterState, recent: NDArray[np.int16]) -> None:
+        """Goes on where the segmenter was whose state it is; for a new one with the settings of then.
+
+        Args:
+            recent: int16 (n,), the audio from `recent_from`, or from earlier on, up to the state's position.
+
+        Raises:
+            BadStateError: the state is damaged, or the audio is not all there.
+        """
+        partial = state.position - state.judged_until
+        if not (0 <= partial < FRAME_SAMPLES and partial <= len(recent) and len(state.loudness) % 4 == 0):
+            raise BadStateError("the segmenter's state contradicts itself")
+        whole = recent[: len(recent) - partial]
+        frames = min(RECENT_FRAMES, len(whole) // FRAME_SAMPLES)
+        self._detector.restore(state.detector, whole[len(whole) - frames * FRAME_SAMPLES :])
+        self._hysteresis.restore(state.hysteresis)
+        self.position = state.position
+        self.open_segment = SegmentStarted(*state.open_segment) if state.open_segment else None
+        self.keep_from = state.keep_from
+        self._judged_until = state.judged_until
+        self._silent_since = state.silent_since
+        self._no_speech_said = state.no_speech_said
+        self._paused = state.paused
+        self._loudness.extend(np.frombuffer(state.loudness, "<f4").tolist())
+        self._partial = recent[len(whole) :].copy()
 
     def feed(self, pcm: NDArray[np.int16]) -> list[SegmentEvent]:
         """Takes the next samples, int16 (n,), and returns what is decided by their whole frames."""
@@ -183,7 +250,8 @@ class Segmenter:
     def _judge(self, frame: NDArray[np.int16]) -> list[SegmentEvent]:
         probability = self._detector.probability(frame)
         if self.open_segment is not None:
-            self._loudness.append(probability + _level_db(frame) / DB_PER_PROBABILITY)
+            # Rounded to what a state holds, so that a restored segmenter weighs the same.
+            self._loudness.append(_to_float32(probability + _level_db(frame) / DB_PER_PROBABILITY))
         first, at = self._judged_until, self._judged_until + FRAME_SAMPLES
         self._hysteresis.update(probability, first, at)
         self._judged_until = at
@@ -288,6 +356,11 @@ class Segmenter:
     def _offset(self, segment: SegmentStarted) -> int:
         """Where the segment's speech ended, as far as is known."""
         return max(self._hysteresis.offset_sample or 0, segment.onset_sample)
+
+
+def _to_float32(value: float) -> float:
+    rounded: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
+    return rounded
 
 
 def _level_db(frame: NDArray[np.int16]) -> float:

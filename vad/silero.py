@@ -6,22 +6,33 @@ The weights come with the `silero-vad` package, which is located but not importe
 from __future__ import annotations
 
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vad.detector import DetectorError
+from vad.detector import BadStateError, DetectorError, decode_state
 from vad.settings import FRAME_SAMPLES, SAMPLE_RATE
 
 CONTEXT_SAMPLES: Final = 64
 """The end of the frame before, which the network sees in front of each frame of 512 (at 16 kHz)."""
 _STATE_SHAPE: Final = (2, 1, 128)
+_FULL_SCALE: Final = 32_768
 _ERRORS_ONLY: Final = 3
 _RATE: Final = np.array(SAMPLE_RATE, np.int64)
+
+
+class _State(msgspec.Struct, frozen=True, array_like=True):
+    made_by: str
+    network: bytes
+    """float32 of _STATE_SHAPE, little-endian."""
+    context: bytes
+    """s16le: the last frame that it heard may be long ago."""
 
 
 class SileroDetector:
@@ -44,9 +55,35 @@ class SileroDetector:
 
     def probability(self, frame: NDArray[np.int16]) -> float:
         self._input[0, :CONTEXT_SAMPLES] = self._input[0, -CONTEXT_SAMPLES:]
-        np.divide(frame, np.float32(32_768), out=self._input[0, CONTEXT_SAMPLES:])
+        np.divide(frame, np.float32(_FULL_SCALE), out=self._input[0, CONTEXT_SAMPLES:])
         output, self._state = self._network.run(None, {"input": self._input, "state": self._state, "sr": _RATE})
         return float(output[0, 0])
+
+    def state(self) -> bytes:
+        context = np.rint(self._input[0, -CONTEXT_SAMPLES:] * np.float32(_FULL_SCALE)).astype("<i2")
+        state = _State(_made_by(), self._state.astype("<f4", copy=False).tobytes(), context.tobytes())
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None:
+        known = decode_state(state, _State)
+        self.reset()
+        if known.made_by != _made_by():
+            for at in range(0, len(recent), FRAME_SAMPLES):
+                self.probability(recent[at : at + FRAME_SAMPLES])
+            return
+        network, context = np.frombuffer(known.network, "<f4"), np.frombuffer(known.context, "<i2")
+        if network.size != self._state.size or len(context) != CONTEXT_SAMPLES:
+            raise BadStateError("the detector's state has another size")
+        self._state = network.reshape(_STATE_SHAPE).astype(np.float32)
+        self._input[0, -CONTEXT_SAMPLES:] = context / np.float32(_FULL_SCALE)
+
+
+@cache
+def _made_by() -> str:
+    try:
+        return f"silero-vad {version('silero-vad')}"
+    except PackageNotFoundError:
+        return "silero-vad"
 
 
 @cache

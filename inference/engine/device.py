@@ -1,4 +1,4 @@
-"""Which device and precision this machine runs best."""
+"""Which device this machine runs best."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import torch
 
 class DeviceError(Exception):
     """The device asked for is not there. The message is one sentence for a user."""
-
-
-_BF16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -30,13 +27,6 @@ def choose_device(wanted: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"There is no {wanted}: torch sees {torch.cuda.device_count()} CUDA device(s).")
     return device
-
-
-def choose_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if cpu_flags() & _BF16_UNITS else torch.float32
 
 
 def cpu_flags() -> frozenset[str]:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import torch
 
-from inference.engine.device import DeviceError, choose_device, choose_dtype, choose_threads
+from inference.engine.device import DeviceError, choose_device, choose_threads
 from inference.engine.judge import FinalJudge
+from inference.engine.precision import choose_precision, torch_dtype
 from inference.engine.settings import EngineSettings
 from inference.engine.tasks import Stream, Task, Utterance
 from inference.engine.writer import HypothesisWriter
@@ -66,13 +67,13 @@ class WhisperEngine:
         weights: WhisperWeights,
         device: str = "auto",
         settings: EngineSettings | None = None,
-        dtype: torch.dtype | None = None,
     ) -> None:
         self.settings = settings or EngineSettings()
         where = choose_device(device)
         if where.type == "cpu":
             torch.set_num_threads(choose_threads(self.settings.threads))
-        self.model = build_model(weights, where, dtype or choose_dtype(where))
+        self.precision = choose_precision(self.settings.precision, where)
+        self.model = build_model(weights, where, torch_dtype(self.precision), quantised=self.precision == "int8")
         self.vocabulary = weights.vocabulary
         self.splitter = WordSplitter(weights.tokenizer, weights.vocabulary.end_of_text)
         self.writer = HypothesisWriter(self.splitter, self.settings.guard)
@@ -89,7 +90,7 @@ class WhisperEngine:
         self.info = EngineInfo(
             model=weights.name,
             device=str(where),
-            dtype=str(self.model.dtype).removeprefix("torch."),
+            dtype=self.precision,
             max_batch=self.settings.max_batch,
             languages=tuple(weights.vocabulary.languages) or ("en",),
         )

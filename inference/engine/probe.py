@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from inference.engine.device import choose_device, choose_dtype, cpu_flags
+from inference.engine.device import choose_device, cpu_flags
+from inference.engine.precision import fastest, time_precisions
 from inference.whisper.weights import BUNDLED, WeightsError, WhisperWeights, bundled_folder, load_weights
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
@@ -41,12 +42,15 @@ def main() -> None:
 def report(model: str) -> dict[str, Any]:
     """The machine, and either `weights` or, where they cannot be loaded, `problem`."""
     auto = choose_device("auto")
+    torch.set_num_threads(1)  # as a worker has
+    timings = time_precisions(auto)
     machine = {
         "torch": torch.__version__,
         "cpu_features": [name for name in FEATURES if name in cpu_flags()],
         "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "device": str(auto),
-        "dtype": str(choose_dtype(auto)).removeprefix("torch."),
+        "precision": fastest(timings),
+        "precision_us": {name: round(us) for name, us in timings.items()},
     }
     try:
         return {**machine, "weights": describe(load_weights(model))}

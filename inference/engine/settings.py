@@ -18,6 +18,8 @@ class EngineSettings:
     fallback_temperatures: tuple[float, ...] = (0.0, 0.6)
     """For a final that trips the guard, over the full window; the first that passes is taken. Whisper's own ladder has
     six steps; in trials on 35 finals of digits and names two did as well, in half the time of the slowest."""
+    precision: str = "auto"
+    """float32, bfloat16 or int8; auto: the fastest that the device has units for."""
     max_batch: int = 64
     threads: int | None = None
     """CPU threads of a step; None leaves a core to the gateway."""

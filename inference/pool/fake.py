@@ -35,6 +35,8 @@ november oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee
 """
 ALPHABET = tuple(_ALPHABET.split())
 """The default script's words: ordinary ones, for which a transcript need not wait as it does for numbers."""
+_VOCABULARY: list[str] = []
+"""A token is a place in it, for every engine of the process, as for all workers of one model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,6 @@ class FakeEngine:
         self._info = info or EngineInfo(model="fake", device="cpu", dtype="none", max_batch=64)
         self._start_error = start_error
         self._streams: dict[str, _Stream] = {}
-        self._vocabulary: list[str] = []
         self._errors: dict[str, deque[ErrorCode]] = {}
         self._lost: asyncio.Event = asyncio.Event()
         self._up = asyncio.Event()
@@ -265,13 +266,13 @@ class FakeEngine:
         for place, token in enumerate(job.prefix):
             at = heard[place] if place < len(heard) else None
             start, end = (at.start_sample, at.end_sample) if at else (job.until_sample, job.until_sample)
-            bound.append(self._word(self._vocabulary[token], start, end))
+            bound.append(self._word(_VOCABULARY[token], start, end))
         return bound + heard[len(job.prefix) :]
 
     def _word(self, text: str, start_sample: int, end_sample: int) -> HypothesisWord:
-        if text not in self._vocabulary:
-            self._vocabulary.append(text)
-        return HypothesisWord(text, start_sample, end_sample, 0.9, (self._vocabulary.index(text),))
+        if text not in _VOCABULARY:
+            _VOCABULARY.append(text)
+        return HypothesisWord(text, start_sample, end_sample, 0.9, (_VOCABULARY.index(text),))
 
     def _stats(self, jobs: Sequence[Job]) -> StepStats:
         frames = Counter[str]()

@@ -104,6 +104,6 @@ class FakeStepEngine:
         )
 
 
-def build_fake_engine(model: str, device: str, threads: int | None = None) -> FakeStepEngine:
+def build_fake_engine(model: str, device: str, threads: int | None = None, precision: str = "auto") -> FakeStepEngine:
     """Raises EngineStartError for the model `broken`."""
     return FakeStepEngine(model, device)

@@ -23,6 +23,12 @@ from inference.pool.wire import Command, Failed, FrameCodec, FrameError, Ping, P
 log = logging.getLogger(__name__)
 
 _STDERR = 2
+_WORKER_ENVIRONMENT = {
+    # Threads that wait must not spin: on a busy machine that holds up the one they wait for.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Every length of audio is a kernel of its own, kept with its memory: by default a thousand of them.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+}
 _IMPORT_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package `inference`
 
 
@@ -34,6 +40,8 @@ class WorkerSettings:
     device: str = "auto"
     threads: int | None = None
     """CPU threads of a step; None: all cores but one."""
+    precision: str = "auto"
+    """float32, bfloat16 or int8; auto: the fastest that the device has units for."""
     engine: str = "whisper"
     """`whisper`, or `fake` for tests of the process."""
     step_timeout_s: float = 30.0
@@ -268,12 +276,12 @@ async def _spawn(settings: WorkerSettings, sock: socket.socket) -> asyncio.subpr
         *("--model", settings.model),
         *("--device", settings.device),
         *(("--threads", str(settings.threads)) if settings.threads else ()),
+        *("--precision", settings.precision),
         *("--engine", settings.engine),
         *("--log-level", settings.log_level),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=_STDERR,
-        # Threads that wait must not spin: on a busy machine that holds up the one they wait for.
-        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
+        env={**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path},
         pass_fds=(sock.fileno(),),
         start_new_session=True,
     )

@@ -1,4 +1,4 @@
-"""The worker process: `python -m inference.pool.worker --fd N --model M --device D [--threads T]`.
+"""The worker process: `python -m inference.pool.worker --fd N --model M --device D [--threads T] [--precision P]`.
 
 The order: build the engine, say Started (or Failed, and exit), then run commands in the order in which they came.
 Two threads: this one owns the engine; the reading thread takes commands off the socket, answers each Ping at once
@@ -148,13 +148,17 @@ def engine_builder(name: str) -> EngineBuilder:
     from inference.engine.engine import build_engine
     from inference.engine.settings import EngineSettings
 
-    return lambda model, device, threads: build_engine(model, device, EngineSettings(threads=threads))
+    return lambda model, device, threads, precision: build_engine(
+        model, device, EngineSettings(threads=threads, precision=precision)
+    )
 
 
-def serve(sock: socket.socket, engine_name: str, model: str, device: str, threads: int | None = None) -> int:
+def serve(
+    sock: socket.socket, engine_name: str, model: str, device: str, threads: int | None = None, precision: str = "auto"
+) -> int:
     """The process's exit status: 0 after Stop, 1 after a failure that was told to the gateway."""
     try:
-        engine = engine_builder(engine_name)(model, device, threads)
+        engine = engine_builder(engine_name)(model, device, threads, precision)
     except EngineStartError as exc:
         return _fail(sock, str(exc))
     except Exception as exc:
@@ -190,12 +194,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
     parser.add_argument("--model", required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="whisper")
     parser.add_argument("--log-level", default="WARNING")
     args = parser.parse_args(argv)
     logging.basicConfig(level=args.log_level, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     with socket.socket(fileno=args.fd) as sock:
-        status = serve(sock, args.engine, args.model, args.device, args.threads)
+        status = serve(sock, args.engine, args.model, args.device, args.threads, args.precision)
     logging.shutdown()
     os._exit(status)
 

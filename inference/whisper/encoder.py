@@ -24,7 +24,7 @@ from torch import Tensor
 
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.features import FRAME, LOG_FLOOR, MEL_PER_FRAME, LogMel, normalise
-from inference.whisper.model import WhisperModel
+from inference.whisper.model import EncoderLayer, WhisperModel
 from inference.whisper.state import KeyValues, SilenceTail, UtteranceState, attend, context, silence_positions
 
 BLOCK_FRAMES = BLOCK_SAMPLES // FRAME  # 25 frames, 0.5 s
@@ -174,10 +174,11 @@ class WhisperIncrementalEncoder:
                 )
         x = torch.cat([self._stem(span) for span in spans])
         for index, layer in enumerate(self.model.encoder_layers):
-            qkv = layer.qkv(layer.attention_norm(x)).split(rows)
-            heads = [self._attend(index, span, piece) for span, piece in zip(spans, qkv, strict=True)]
-            x = x + layer.out(torch.cat(heads))
-            x = x + layer.ffn(x)
+            if layer.alone:
+                pieces = zip(spans, x.split(rows), strict=True)
+                x = torch.cat([self._layer(index, layer, [span], piece) for span, piece in pieces])
+            else:
+                x = self._layer(index, layer, spans, x)
         x = self.model.encoder_norm(x)
         for index, decoder_layer in enumerate(self.model.decoder_layers):
             for span, piece in zip(spans, decoder_layer.cross_kv(x).split(rows), strict=True):
@@ -186,6 +187,12 @@ class WhisperIncrementalEncoder:
         for span in spans:
             span.state.kept_frames = span.keep
         self.frames_computed += sum(rows)
+
+    def _layer(self, index: int, layer: EncoderLayer, spans: Sequence[Span], x: Tensor) -> Tensor:
+        qkv = layer.qkv(layer.attention_norm(x)).split([span.rows for span in spans])
+        heads = [self._attend(index, span, piece) for span, piece in zip(spans, qkv, strict=True)]
+        x = x + layer.out(torch.cat(heads))
+        return x + layer.ffn(x)
 
     def _stem(self, span: Span) -> Tensor:
         before, after = MEL_PER_FRAME, 1  # feature frames that the two convolutions see on each side

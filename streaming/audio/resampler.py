@@ -72,6 +72,25 @@ class StreamingResampler:
             return 0
         return ceil((self._filter.half + self._filter.block_in) * SAMPLE_RATE / self.rate)
 
+    @property
+    def lookahead(self) -> int:
+        """Input samples that a block of outputs needs beside its own: those that follow them."""
+        return self._filter.half if self._filter else 0
+
+    def history(self) -> NDArray[np.float32]:
+        """The newest input, which outputs to come are made from: float32 (n,)."""
+        return self._window[: self._filled].copy() if self._filter else np.zeros(0, np.float32)
+
+    def restore(self, samples_in: int, samples_out: int, history: NDArray[np.float32]) -> None:
+        """Goes on where another one was. Raises ValueError: the history is not one of this rate."""
+        self._samples_in, self._samples_out = samples_in, samples_out
+        if self._filter is None:
+            return
+        if len(history) >= len(self._window):
+            raise ValueError("a resampler's history is shorter than its window")
+        self._filled = len(history)
+        self._window[: self._filled] = history
+
     def feed(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         """Takes float32 (n,), returns int16 (m,) at 16 kHz: all that is certain now."""
         if self._flushed:

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_SMALLEST: Final = 1 << 14
-"""Samples, about a second."""
+_SMALLEST: Final = 17 << 10
+"""Samples, a bit more than a second: what a session in silence holds between two snapshots."""
 _SHRINK_BELOW: Final = 8
 """Memory is given back when less than one part of so many is in use."""
 

@@ -38,6 +38,12 @@ class ScriptedDetector:
     def reset(self) -> None:
         self.heard = []
 
+    def state(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None:
+        self.heard = [int(frame[1]) for frame in recent.reshape(-1, FRAME)]
+
 
 def numbered(*voiced: bool) -> NDArray[np.int16]:
     """Frames whose first sample tells the gate and whose second counts them."""

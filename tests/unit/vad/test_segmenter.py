@@ -32,6 +32,11 @@ class LoudnessDetector:
 
     def reset(self) -> None: ...
 
+    def state(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None: ...
+
 
 def audio(*pieces: tuple[int, int]) -> NDArray[np.int16]:
     """(frames, level) after each other."""

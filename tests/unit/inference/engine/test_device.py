@@ -1,4 +1,4 @@
-"""Which device, precision and threads are chosen, and what is said where there is no such device."""
+"""Which device and threads are chosen, and what is said where there is no such device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import pytest
 import torch
 
-from inference.engine import device
-from inference.engine.device import DeviceError, choose_device, choose_dtype, choose_threads
+from inference.engine.device import DeviceError, choose_device, choose_threads
 
 CPU = torch.device("cpu")
 
@@ -58,22 +57,6 @@ def test_a_device_that_is_not_there_is_one_sentence_with_the_remedy(wanted: str,
 def test_a_third_cuda_device_of_two_is_not_there() -> None:
     with pytest.raises(DeviceError, match="no cuda:2: torch sees 2"):
         choose_device("cuda:2")
-
-
-@pytest.mark.parametrize(
-    ("flags", "dtype"),
-    [
-        ({"avx2"}, torch.float32),
-        ({"avx2", "avx512_bf16"}, torch.bfloat16),
-        ({"amx_bf16"}, torch.bfloat16),
-        (set(), torch.float32),
-    ],
-)
-def test_bfloat16_is_for_cpus_that_multiply_it(
-    flags: set[str], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(device, "cpu_flags", lambda: frozenset(flags))
-    assert choose_dtype(CPU) == dtype
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 7)])

@@ -400,7 +400,7 @@ class TestBatches:
 def polyglot(tmp_path_factory: pytest.TempPathFactory) -> WhisperEngine:
     folder = write_multilingual(tmp_path_factory.mktemp("checkpoint"))
     settings = EngineSettings(threads=1, fallback_temperatures=(0.0,))
-    return WhisperEngine(load_weights(str(folder)), "cpu", settings, dtype=torch.float32)
+    return WhisperEngine(load_weights(str(folder)), "cpu", settings)
 
 
 class TestMultilingual:
