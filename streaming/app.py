@@ -1,7 +1,8 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
-Routes: `/v1/stream` (WebSocket), `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and
-the captions page with its files at `/`.
+Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events) and `/transcript.*`
+below it, `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and the captions page with its
+files at `/`.
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
+from streaming.session.watching import Watchers
+from streaming.transport.sessions_rest import session_routes
+from streaming.transport.watch import EventStream, watch_by_websocket
 from streaming.transport.websocket import serve_stream
 
 HARD_MESSAGE_BYTES = 16 << 20
@@ -52,8 +57,19 @@ SECURITY_HEADERS = {
 def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> Starlette:
     """The app over a service that somebody else starts and stops."""
 
+    settings = service.config.server
+    watchers = Watchers(
+        lambda: service.store,
+        max_sessions=settings.max_watched,
+        max_viewers=settings.max_viewers,
+        count=service.metrics.viewers.set,
+    )
+
     async def stream(websocket: WebSocket) -> None:
         await serve_stream(websocket, service, clock)
+
+    async def watch(websocket: WebSocket) -> None:
+        await watch_by_websocket(websocket, watchers, settings)
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -72,6 +88,9 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
 
     routes: list[BaseRoute] = [
         WebSocketRoute("/v1/stream", stream),
+        WebSocketRoute("/v1/sessions/{session}/watch", watch),
+        Route("/v1/sessions/{session}/watch", EventStream(watchers, settings), methods=["GET", "HEAD"]),
+        *session_routes(watchers, settings.allowed_origins),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
@@ -79,7 +98,9 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     pages = pages_folder()
     if pages is not None:
         routes.append(Mount("/", StaticFiles(directory=pages, html=True)))
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=_with_security_headers)])
+    app = Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders)])
+    app.state.watchers = watchers
+    return app
 
 
 def pages_folder() -> Path | None:
@@ -115,6 +136,7 @@ class AppServer:
     """uvicorn on a socket of ours; signals are the caller's business. `run` returns after `end`."""
 
     def __init__(self, app: Starlette, listener: socket.socket, log_level: str = "warning") -> None:
+        self._app = app
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -140,7 +162,8 @@ class AppServer:
         await self._server.serve(sockets=[self._listener])
 
     def end(self) -> None:
-        """Closes the listener and what is still connected."""
+        """Closes the listener and what is still connected; viewers are told to come again elsewhere."""
+        self._app.state.watchers.close()
         self._server.should_exit = True
 
 
@@ -150,8 +173,18 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-async def _with_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+class _SecurityHeaders:
+    """Adds SECURITY_HEADERS to every answer; hands on the body as it comes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

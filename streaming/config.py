@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from session_store.url import parse_url
 from streaming.protocol.native import IDLE_TIMEOUT_S, MAX_MESSAGE_BYTES, START_TIMEOUT_S
 from streaming.session.settings import SessionSettings
 
-StoreName = Literal["memory"]
+StoreName = Literal["memory", "redis"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "TYMPAN_"
 
@@ -33,6 +34,10 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages, beside the server's own, that may open a WebSocket, as "https://example.org"; "*": all."""
     max_sessions: int = 256
+    max_viewers: int = 1000
+    """Connections that watch sessions."""
+    max_watched: int = 64
+    """Sessions that are watched at once; each has one reader of the store."""
     refuse_after_s: float = 0.75
     """New sessions are refused while more than a fifth of the jobs wait longer than this for a worker."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -47,6 +52,8 @@ class ServerSettings:
     def __post_init__(self) -> None:
         _within(self, "port", 0, 65_535)
         _within(self, "max_sessions", 1, 100_000)
+        _within(self, "max_viewers", 0, 1_000_000)
+        _within(self, "max_watched", 0, 100_000)
         _within(self, "refuse_after_s", 0.05, 600)
         _within(self, "max_message_bytes", 1024, 16 << 20)
         _within(self, "start_timeout_s", 0.1, 600)
@@ -61,6 +68,8 @@ class EngineSettings:
     """`tympan models` lists what it may be."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
+    precision: str = "auto"
+    """float32, bfloat16 or int8. auto: the fastest that the device has units for, measured at the start."""
     max_batch: int = 64
     workers: int = 0
     """Processes that hold the model. 0: one, and on a CPU up to one for each core, when they are needed."""
@@ -78,11 +87,19 @@ class EngineSettings:
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     kind: StoreName = "memory"
+    """memory: sessions end with the process. redis: they outlive it, and any gateway can go on with them."""
+    url: str = field(default="", repr=False)
+    """Of the Redis; it may hold a password."""
+    timeout_s: float = 1.0
+    """How long the Redis may take to answer. Later ones do not count: a session goes on without it."""
     time_to_live_s: float = 300.0
     """How long a session that nobody writes to is kept."""
 
     def __post_init__(self) -> None:
+        _within(self, "timeout_s", 0.05, 60)
         _within(self, "time_to_live_s", 1, 86_400)
+        if self.kind == "redis" or self.url:
+            parse_url(self.url)
 
 
 @dataclass(frozen=True, slots=True)

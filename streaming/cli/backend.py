@@ -54,9 +54,12 @@ def engine_config(args: argparse.Namespace) -> Config:
         raise UserError(str(error)) from None
 
 
-def open_backend(server: str | None, config: Config) -> AbstractAsyncContextManager[Backend]:
-    """A server's, or, where None is named, one in this process with `config`. Raises UserError."""
-    return in_place(Service(config)) if server is None else _server(server)
+def open_backend(server: str | None, config: Config, *, live: bool = False) -> AbstractAsyncContextManager[Backend]:
+    """A server's, or, where None is named, one in this process with `config`. Raises UserError.
+
+    A `live` source does not wait while the server is away: what is too old then is given up.
+    """
+    return in_place(Service(config)) if server is None else _server(server, live)
 
 
 async def paced(chunks: AsyncIterator[bytes], bytes_per_second: int) -> AsyncGenerator[bytes, None]:
@@ -80,9 +83,9 @@ class _ServerBackend:
 
 
 @asynccontextmanager
-async def _server(address: str) -> AsyncIterator[Backend]:
+async def _server(address: str, live: bool) -> AsyncIterator[Backend]:
     try:
-        yield _ServerBackend(TympanClient(address))
+        yield _ServerBackend(TympanClient(address, on_overflow="drop" if live else "wait"))
     except TympanError as error:
         raise UserError(str(error)) from error
 

@@ -102,9 +102,10 @@ def check_model(model: str) -> Iterator[Check]:
     cuda = f" ({', '.join(found['cuda'])})" if found["cuda"] else "; no CUDA device"
     yield Check(
         "device", "ok",
-        f"{found['device']} in {found['dtype']} by torch {found['torch']}{cuda}",
-        {name: found[name] for name in ("device", "dtype", "torch", "cuda")},
+        f"{found['device']} by torch {found['torch']}{cuda}",
+        {name: found[name] for name in ("device", "torch", "cuda")},
     )  # fmt: skip
+    yield check_precision(found["precision"], found["precision_us"])
     if "problem" in found:
         yield Check("model", "fail", found["problem"])
     else:
@@ -112,9 +113,25 @@ def check_model(model: str) -> Iterator[Check]:
         yield Check("model", "ok", f"{weights['name']}, weights in {weights['source']}", weights)
 
 
+def check_precision(chosen: str, timings: dict[str, int]) -> Check:
+    """What multiplies fastest here, and what it was compared with."""
+    data = {"precision": chosen, "us": timings}
+    if not any(timings.values()):
+        return Check("precision", "ok", f"{chosen}, all that this processor has units for", data)
+    compared = ", ".join(f"{name} {us} µs" for name, us in timings.items())
+    return Check("precision", "ok", f"{chosen}; a small layer takes {compared}", data)
+
+
 async def check_engine(config: Config) -> Check:
     """Starts a worker as the service does, and gives it one second of (synthetic) audio, RUNS times."""
-    pool = LocalPool(WorkerSettings(model=config.engine.model, device=config.engine.device))
+    pool = LocalPool(
+        WorkerSettings(
+            model=config.engine.model,
+            device=config.engine.device,
+            threads=config.engine.threads,
+            precision=config.engine.precision,
+        )
+    )
     begin = time.perf_counter()
     try:
         info = await pool.start()

@@ -65,8 +65,8 @@ async def listen(args: argparse.Namespace, console: Console) -> bool:
         endpointing=Endpointing(min_silence_ms=args.min_silence_ms),
     )
     captions = LiveCaptions(name)
-    shown = on_terminal(captions, console) if console.is_terminal else in_pipe()
-    async with open_backend(args.server, engine_config(args)) as backend:
+    shown = on_terminal(captions, console) if console.is_terminal else in_pipe(PlainCaptions())
+    async with open_backend(args.server, engine_config(args), live=args.file is None) as backend:
         heard = metered(until_ended(source, ended), captions)
         with shown as show:
             async with aclosing(backend.stream(heard, options)) as events:
@@ -90,8 +90,7 @@ def on_terminal(captions: LiveCaptions, console: Console) -> Iterator[Callable[[
 
 
 @contextmanager
-def in_pipe() -> Iterator[Callable[[Event], None]]:
-    captions = PlainCaptions()
+def in_pipe(captions: PlainCaptions) -> Iterator[Callable[[Event], None]]:
     yield lambda event: print(captions.receive(event), end="", flush=True)
 
 

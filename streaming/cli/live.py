@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Group
 from rich.text import Text
-from tympan_client import Event, GoAway, Load, Ready, SoundEvent, Transcript, TranscriptUpdate, Utterance
+from tympan_client import (
+    Event,
+    Load,
+    Ready,
+    Reconnected,
+    Reconnecting,
+    SoundEvent,
+    Transcript,
+    TranscriptUpdate,
+    Utterance,
+)
 from tympan_client.events import ErrorEvent
 
 FLOOR_DB = -60.0
@@ -27,7 +38,10 @@ class LiveCaptions:
 
     def __init__(self, source: str) -> None:
         self.transcript = Transcript(keep=KEPT_FINALS)
-        self.level = FLOOR_DB
+        self.level: float | None = FLOOR_DB
+        """None: there is no meter."""
+        self.labels: Sequence[str] = ()
+        """Of the channels; written before what is said in them."""
         self.latency_ms = 0
         self._source = source
         self._model = ""
@@ -42,13 +56,15 @@ class LiveCaptions:
                 utterance = self.transcript.apply(event)
                 self.latency_ms = event.lag_ms
                 if event.final and utterance.words:
-                    return [Text(utterance.text)]
+                    return [Text(f"{prefix(self.labels, utterance)}{utterance.text}")]
             case SoundEvent():
                 self._notice = f"({event.label})"
             case Load():
                 self._notice = "" if event.level == "normal" else f"the server is busy: {event.level.replace('_', ' ')}"
-            case GoAway():
-                self._notice = f"the server stops in {event.deadline_ms / 1000:.0f} s"
+            case Reconnecting():
+                self._notice = "reconnecting …"
+            case Reconnected():
+                self._notice = f"{event.lost_s:.0f} s of sound are lost" if event.lost_s else ""
             case ErrorEvent():
                 self._notice = event.message
         return []
@@ -58,15 +74,19 @@ class LiveCaptions:
         return Group(*(self._open(utterance) for utterance in self.transcript.open if utterance.words), self._status())
 
     def _open(self, utterance: Utterance) -> Text:
-        text = Text(utterance.stable_text, style="bold")
+        text = Text(f"{prefix(self.labels, utterance)}{utterance.stable_text}", style="bold")
         separator = " " if utterance.stable_text and utterance.tentative_text else ""
         return text.append(f"{separator}{utterance.tentative_text}", style="dim italic")
 
     def _status(self) -> Text:
-        filled = round((self.level - FLOOR_DB) / -FLOOR_DB * METER_CELLS)
-        text = Text("\u25ae" * filled, style="green").append("\u25af" * (METER_CELLS - filled), style="dim")
         parts = [self._source, self._model, f"{self.latency_ms} ms behind", self._notice]
-        return text.append("  " + " \u00b7 ".join(part for part in parts if part), style="dim")
+        return self._meter().append(" \u00b7 ".join(part for part in parts if part), style="dim")
+
+    def _meter(self) -> Text:
+        if self.level is None:
+            return Text()
+        filled = round((self.level - FLOOR_DB) / -FLOOR_DB * METER_CELLS)
+        return Text("\u25ae" * filled, style="green").append("\u25af" * (METER_CELLS - filled) + "  ", style="dim")
 
 
 class PlainCaptions:
@@ -77,6 +97,7 @@ class PlainCaptions:
     """
 
     def __init__(self) -> None:
+        self.labels: Sequence[str] = ()
         self._transcript = Transcript(keep=KEPT_FINALS)
         self._line: int | None = None
         """The utterance that has the line, of which `_written` is there."""
@@ -90,14 +111,21 @@ class PlainCaptions:
         utterance = self._transcript.apply(event)
         if self._line not in (None, utterance.id):
             if event.final and utterance.words:
-                self._waiting.append(f"{utterance.text}\n")
+                self._waiting.append(f"{prefix(self.labels, utterance)}{utterance.text}\n")
             return ""
         settled = utterance.stable_text
         grown = settled.startswith(self._written)
         text = settled[len(self._written) :] if grown else f"\n=> {settled}"
+        if settled and not self._written:
+            text = prefix(self.labels, utterance) + text
         self._line, self._written = (utterance.id, settled) if settled else (None, "")
         if event.final:
             text += "\n" if self._line is not None else ""
             text += "".join(self._waiting)
             self._line, self._written, self._waiting = None, "", []
         return text
+
+
+def prefix(labels: Sequence[str], utterance: Utterance) -> str:
+    """Whose words come, as "agent: "."""
+    return f"{labels[utterance.channel]}: " if utterance.channel < len(labels) else ""

@@ -28,7 +28,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.sessions = Gauge("tympan_sessions", "Sessions that are live.", registry=self.registry)
+        self.viewers = Gauge("tympan_viewers", "Connections that watch sessions.", registry=self.registry)
         self.sessions_total = Counter("tympan_sessions_started", "Sessions that began.", registry=self.registry)
+        self.sessions_resumed = Counter("tympan_sessions_resumed", "Sessions that went on.", registry=self.registry)
         self.audio_seconds = Counter("tympan_audio_seconds", "Audio received, per session.", registry=self.registry)
         self.utterances = Counter("tympan_utterances", "Finals sent.", registry=self.registry)
         self.lost = Counter("tympan_utterances_lost", "Utterances reported as a gap.", registry=self.registry)

@@ -69,6 +69,11 @@ def encode_server(codec: Codec, message: ServerMessage) -> bytes | str:
     return _msgpack_encoder.encode(message)
 
 
+def encode_logged(message: ServerMessage) -> bytes:
+    """A server message as a session's log keeps it; `watching.decode_said` reads it."""
+    return _msgpack_encoder.encode(message)
+
+
 def _refusal(validation_text: str) -> ProtocolError:
     """msgspec's ValidationError in our words: it may quote values, ours does not."""
     match = _AT.match(validation_text)

@@ -16,12 +16,14 @@ ErrorCode = Literal[
     "start_timeout",
     "idle_timeout",
     "taken_over",
+    "no_session",
     "unsupported",
     "bad_audio",
     "slow_reader",
     "too_large",
     "internal",
     "draining",
+    "store_unavailable",
     "overloaded",
     "engine_unavailable",
     "decode_failed",
@@ -54,6 +56,11 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     "start_timeout": ErrorKind(close_code=4408, retryable=False, meaning="No `start` came in time"),
     "idle_timeout": ErrorKind(close_code=4408, retryable=False, meaning="Nothing came for too long"),
     "taken_over": ErrorKind(close_code=4409, retryable=False, meaning="Another connection resumed this session"),
+    "no_session": ErrorKind(
+        close_code=4404,
+        retryable=False,
+        meaning="The session to be resumed is not there: it expired, never was, or the token is not its own",
+    ),
     "unsupported": ErrorKind(
         close_code=4422, retryable=False, meaning="A known field has a value that this server does not accept"
     ),
@@ -70,6 +77,9 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ),
     "internal": ErrorKind(close_code=1011, retryable=False, meaning="The server failed; this is a bug in it"),
     "draining": ErrorKind(close_code=1012, retryable=True, meaning="The server is shutting down: connect again"),
+    "store_unavailable": ErrorKind(
+        close_code=1013, retryable=True, meaning="The session cannot be read at the moment: try to resume it again"
+    ),
     "overloaded": ErrorKind(
         close_code=1013, retryable=True, meaning="No room for another session: wait `retry_after_ms`, then try again"
     ),

@@ -64,7 +64,17 @@ class Task(_Settings, frozen=True, kw_only=True):
     language: Annotated[str, Meta(pattern="^[a-z]{2,3}$")] | None = None
 
 
+class Resume(_Settings, frozen=True, kw_only=True):
+    session: Annotated[str, Meta(max_length=64)]
+    token: Annotated[str, Meta(max_length=64)]
+    """The `resume_token` of `ready`."""
+    last_seq: Annotated[int, Meta(ge=0, le=MAX_SAMPLE)] = 0
+    """The highest `seq` that the client has; what was said after it is said again."""
+
+
 class Start(_Client, tag="start", frozen=True, kw_only=True):
+    resume: Resume | None = None
+    """Go on with a session instead of beginning one: `audio` must be the session's, the other settings stay its own."""
     audio: AudioFormat = AudioFormat()
     task: Task = Task()
     interim: InterimPolicy = "stable"
@@ -109,7 +119,8 @@ class RawAudio(msgspec.Struct, frozen=True):
 
 class _Server(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
     seq: int = -1
-    """1, 2, 3 ... in the session; set when the message is put into the event log."""
+    """1, 2, 3 ... in the session, for what is said of its audio; set when the message is put into the event log.
+    Messages about the connection (see UNNUMBERED, and fatal errors) are not in the log and have none."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +132,13 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Ready(_Server, tag="ready", kw_only=True):
     session: str
     protocol: int = PROTOCOL_VERSION
+    resume_token: str | None = None
+    """With it the session can be resumed, on this connection's loss."""
+    resumed: bool = False
     next_sample: int = 0
     """The sample that the server expects next."""
+    commands: int = 0
+    """How many of the session's `marker`, `finalize`, `configure` and `stop` messages the server has."""
     model: ModelInfo
     audio: AudioFormat
     interim: InterimPolicy
@@ -133,6 +149,8 @@ class Ready(_Server, tag="ready", kw_only=True):
 class Ack(_Server, tag="ack", kw_only=True):
     sample: int
     """First sample not yet durable: the client may forget what is before it."""
+    commands: int = 0
+    """How many of the session's `marker`, `finalize`, `configure` and `stop` messages are durable."""
 
 
 class Speech(_Server, tag="speech", kw_only=True):
@@ -232,3 +250,6 @@ class Summary(_Server, tag="summary", kw_only=True):
 
 
 ServerMessage = Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
+
+UNNUMBERED = (Ready, Ack, Load, GoAway)
+"""Messages about the connection. They are not in the session's event log and are not said again after a resume."""

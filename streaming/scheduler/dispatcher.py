@@ -335,14 +335,13 @@ class Dispatcher:
             log.exception("a listener failed while it was told of a failure")
 
     def _fail(self, reason: str) -> None:
-        """No job will run again: every job is given up, and every stream closed."""
+        """No job will run again: every stream is told and closed, and none that one of its jobs was given up, since
+        the session may go on elsewhere."""
         self._failure = reason
         log.error("no engine is left: %s", reason)
-        for ticket in self._policy.drain_all():
-            if ticket.job.stream in self._streams:
-                self._give_up([ticket], _error(ticket, "internal", reason))
         for state in list(self._streams.values()):
             self._fail_stream(state, reason)
+        self._policy.drain_all()
         self._settled.set()
         self.on_failure()
 

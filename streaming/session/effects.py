@@ -9,7 +9,7 @@ from streaming.protocol.messages import ServerMessage, Summary
 
 
 class Send(msgspec.Struct, frozen=True):
-    """A message for the client. The outbox numbers it when it leaves."""
+    """A message is in the core's outbox: wake whoever reads it for the client. It is numbered as it leaves."""
 
     message: ServerMessage
 
@@ -47,16 +47,32 @@ class CloseStream(msgspec.Struct, frozen=True):
 
 
 class StoreAudio(msgspec.Struct, frozen=True):
-    """One block of every channel for the durable tail. When it is stored, tell the core `stored(ack_sample)`."""
+    """A block of every channel for the durable tail, and the session as it stands at the block's end.
+
+    Both are to be stored in one step, once every message up to `last_seq` is in the session's log. Then tell the core
+    `stored(ack_sample, commands)`.
+    """
 
     first_sample: int
-    """At 16 kHz."""
+    """At 16 kHz: the end of the block before."""
     pcm: tuple[bytes, ...]
     """Mono s16le at 16 kHz, one per channel, all of one length."""
-    ack_sample: int
-    """At the client's rate: what is durable then."""
     needed_from: int
     """At 16 kHz: the tail before this is needed for nothing any more."""
+    ack_sample: int
+    """At the client's rate: what the client must send again after a restore; it may forget what is before."""
+    commands: int
+    """How many of the client's commands are in the state."""
+    last_seq: int
+    """Number of the newest message that had left the outbox."""
+    state: bytes
+    """The core's snapshot: see `restore_core`."""
+
+
+class SlowReader(msgspec.Struct, frozen=True):
+    """The client does not read, and a message did not fit into the outbox any more: end the session."""
+
+    reason: str
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -65,4 +81,4 @@ class Finished(msgspec.Struct, frozen=True):
     summary: Summary
 
 
-Effect = Send | OpenStream | Append | Submit | Discard | CloseStream | StoreAudio | Finished
+Effect = Send | OpenStream | Append | Submit | Discard | CloseStream | StoreAudio | SlowReader | Finished

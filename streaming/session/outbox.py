@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streaming.protocol.messages import Ack, Load, ServerMessage, Transcript
+from streaming.protocol.messages import UNNUMBERED, Ack, Error, Load, ServerMessage, Transcript
 
 
 class OutboxFullError(Exception):
@@ -16,19 +16,28 @@ class OutboxFullError(Exception):
 
 
 class Outbox:
-    def __init__(self, limit_messages: int) -> None:
+    def __init__(self, limit_messages: int, last_seq: int = 0) -> None:
+        """`last_seq`: the number before the first one to be given."""
+        self.last_seq = last_seq
+        """Of the newest message that left with a number."""
         self._limit = limit_messages
         self._next_key = 0
         self._waiting: dict[object, ServerMessage] = {}
-        self._seq = 0
+        self._ended = False
 
     @property
     def has_room(self) -> bool:
         """False from half of the limit on: nothing more should be asked for that the client may ask for."""
         return len(self._waiting) < self._limit // 2
 
+    def unsaid(self) -> list[ServerMessage]:
+        """What waits and will have a number, in order."""
+        return [message for message in self._waiting.values() if is_numbered(message)]
+
     def put(self, message: ServerMessage) -> None:
-        """Raises OutboxFullError; the message is not taken then."""
+        """Raises OutboxFullError; the message is not taken then. Nor is it after `put_last`."""
+        if self._ended:
+            return
         key = self._key(message)
         older = self._waiting.get(key)
         if older is None and len(self._waiting) >= self._limit:
@@ -40,19 +49,21 @@ class Outbox:
     def put_last(self, message: ServerMessage) -> None:
         """Beyond the limit: nothing comes after it."""
         self._waiting[self._key(message)] = message
+        self._ended = True
 
     def clear(self) -> None:
         """Drops what waits: the client does not read it."""
         self._waiting.clear()
 
     def pop(self) -> ServerMessage | None:
-        """The next message, with its `seq`: 1, 2, 3 ... without holes."""
+        """The next message; with its `seq`, 1, 2, 3 ... without holes, if it has one."""
         if not self._waiting:
             return None
         message = self._waiting.pop(next(iter(self._waiting)))
-        self._seq += 1
-        message.seq = self._seq
-        return message
+        if not is_numbered(message):
+            return message
+        self.last_seq += 1
+        return msgspec.structs.replace(message, seq=self.last_seq)
 
     def _key(self, message: ServerMessage) -> object:
         """Messages of one key replace each other."""
@@ -63,6 +74,11 @@ class Outbox:
                 return type(message)
         self._next_key += 1
         return self._next_key
+
+
+def is_numbered(message: ServerMessage) -> bool:
+    """Whether a message is about the session's audio, and so in its event log."""
+    return not isinstance(message, UNNUMBERED) and not (isinstance(message, Error) and message.fatal)
 
 
 def join_interims(older: Transcript, newer: Transcript) -> Transcript:

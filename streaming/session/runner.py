@@ -1,26 +1,29 @@
 """Runs one session core: carries its effects out, in order, between a client, the workers and the store.
 
-The order of calls: `open`; then one task gives the client's messages to `feed` while another reads `events` until it
-ends, and somebody calls `tick` about twice a second; `close` at the end, whatever happened. The fleet calls the
-listener's methods on the same event loop; they never wait.
+The order of calls: `open`, or for a restored core `resume`; then one task gives the client's messages to `feed` while
+another reads `events` until it ends, and somebody calls `tick` about twice a second; `close` at the end, whatever
+happened. The fleet and the store call the listeners' methods on the same event loop; they never wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
 from inference.pool.interface import EngineStartError, Hypothesis, Job, JobError
+from session_store.store import StoredEvent
 from streaming.observability.metrics import Metrics
-from streaming.protocol.codec import encode_server
+from streaming.protocol.codec import encode_logged
 from streaming.protocol.errors import CLOSE_NORMAL, ERRORS, ProtocolError
 from streaming.protocol.messages import (
     ClientMessage,
     Gap,
     ModelInfo,
+    Ready,
     ServerMessage,
     Speech,
     Stop,
@@ -40,59 +43,103 @@ from streaming.session.effects import (
     Finished,
     OpenStream,
     Send,
+    SlowReader,
     StoreAudio,
     Submit,
 )
-from streaming.session.outbox import Outbox, OutboxFullError
+from streaming.session.outbox import is_numbered
 
 log = logging.getLogger(__name__)
 
 
 class SessionRunner:
-    """A live session. Implements the fleet's listener for all of its channels."""
+    """A live session. Implements the fleet's listener for all of its channels, and the store's."""
 
     def __init__(
         self,
         core: SessionCore,
         fleet: Fleet,
-        durable: DurableSession,
         clock: Callable[[], float],
         metrics: Metrics,
         on_closed: Callable[[SessionRunner], None],
     ) -> None:
-        """`clock`: seconds, the fleet's own."""
+        """`clock`: seconds, the fleet's own. `open` and `resume` are given the rest."""
         self.session = core.session
         self.failure: ProtocolError | None = None
         """Why the session ended, if not by `stop`; its `error` message comes last in `events`."""
         self._core = core
         self._fleet = fleet
-        self._durable = durable
+        self._durable: DurableSession | None = None
+        self._token: str | None = None
+        self._replay: deque[ServerMessage] = deque()
         self._clock = clock
         self._metrics = metrics
         self._on_closed = on_closed
         self._streams: list[str] = []
-        self._outbox = Outbox(core.settings.outbox_messages)
-        self._to_store: list[StoreAudio] = []
         self._feeding = asyncio.Lock()
         self._something_to_read = asyncio.Event()
         self._room = asyncio.Event()
         self._summary: Summary | None = None
+        self._summary_said = False
+        self._logged_until = core.outbox.last_seq
         self._over = False
         self._closed = False
+        self._freed = asyncio.Event()
         self._ended_by_server = False
         self._audio_ms = 0
         self._ended_at: dict[int, float] = {}
 
     # -- the client's side ----------------------------------------------------------------------------------------
 
-    async def open(self, model: ModelInfo, max_message_bytes: int) -> None:
-        """Opens the engine's streams and puts `ready` into `events`. Raises ProtocolError (`engine_unavailable`)."""
+    async def open(self, model: ModelInfo, max_message_bytes: int, durable: DurableSession, token: str) -> None:
+        """Opens the engine's streams and puts `ready` into `events`.
+
+        Args:
+            durable: not started yet; it tells this runner what becomes of its writes.
+            token: with which the session can be resumed.
+
+        Raises:
+            ProtocolError: `engine_unavailable`.
+        """
+        self._durable, self._token = durable, token
+        self._begin(lambda: self._core.begin(model, max_message_bytes))
+        await durable.start()
+
+    async def resume(
+        self,
+        model: ModelInfo,
+        max_message_bytes: int,
+        durable: DurableSession,
+        token: str,
+        said: Iterable[ServerMessage],
+        last_seq: int,
+    ) -> None:
+        """The same for a restored core, which goes on where it was.
+
+        Args:
+            said: what the client may not have heard yet: it comes right after `ready`.
+            last_seq: the highest number that the client has.
+
+        Raises:
+            ProtocolError: `engine_unavailable`.
+        """
+        self._durable, self._token = durable, token
+        self._replay.extend(said)
+        self._core.heard_until(last_seq)
+        self._begin(lambda: self._core.resume(model, max_message_bytes, self._clock()))
+        while self._core.busy:  # what is left of a gap of the client's
+            self._carry_out(self._core.work(self._clock()))
+        self._audio_ms = self._core.audio_ms
+        if self._core.finished and self._summary is None:
+            self._summary_said = True  # before the connection was lost
+            self._end()
+        await durable.start()
+
+    def _begin(self, first_effects: Callable[[], Iterable[Effect]]) -> None:
         try:
-            self._carry_out(self._core.begin(model, max_message_bytes))
+            self._carry_out(first_effects())
         except EngineStartError as error:
             raise ProtocolError("engine_unavailable", str(error)) from None
-        if not await self._durable.open():
-            self._carry_out(self._core.store_failed())
 
     async def feed(self, message: ClientMessage) -> None:
         """Takes one message; returns when there is room for the next one, which is how a fast client is slowed down.
@@ -106,23 +153,25 @@ class SessionRunner:
             try:
                 self._carry_out(self._core.receive(message, self._clock()))
                 while self._core.busy and not self._over:
-                    await self._wait_for_room()
                     self._carry_out(self._core.work(self._clock()))
-                    await self._store_audio()
-                    # Half a second of audio may cost some milliseconds: others come first.
-                    await asyncio.sleep(0)
+                    if self._core.busy:
+                        # Half a second of audio may cost some milliseconds: others come first.
+                        await asyncio.sleep(0)
+                        await self._wait_for_room()
             except ProtocolError as error:
                 self.fail(error)
-            await self._store_audio()
             self._count_audio()
 
     async def events(self) -> AsyncIterator[ServerMessage]:
-        """All messages for the client in order, numbered; ends after `summary` or a fatal `error`."""
+        """All messages for the client in order; ends after `summary` or a fatal `error`.
+
+        A message that has a number is in the session's log before it comes out here, unless the store is away.
+        """
         while True:
-            while (message := self._outbox.pop()) is not None:
-                self._room.set()
-                await self._log_event(message)
-                yield message
+            while messages := self._pop_all():
+                await self._log_events(messages)
+                for message in self._worth_saying(messages):
+                    yield message
             if self._over:
                 return
             self._something_to_read.clear()
@@ -134,9 +183,9 @@ class SessionRunner:
             return
         self.failure = error
         self._metrics.errors.labels(error.code).inc()
-        if error.code == "slow_reader":
-            self._outbox.clear()
-        self._outbox.put_last(error.as_message())
+        if error.code in ("slow_reader", "taken_over"):
+            self._core.outbox.clear()
+        self._core.outbox.put_last(error.as_message())
         self._end()
 
     def refusing(self, refusing: bool) -> None:
@@ -160,6 +209,11 @@ class SessionRunner:
         return self._core.backlog_samples
 
     @property
+    def durable(self) -> bool:
+        """The store has the session, or takes it at the moment."""
+        return self._durable is not None and not self._durable.away
+
+    @property
     def close_code(self) -> int:
         """For the connection, once `events` has ended."""
         if self.failure is not None:
@@ -167,25 +221,31 @@ class SessionRunner:
         return ERRORS["draining"].close_code or CLOSE_NORMAL if self._ended_by_server else CLOSE_NORMAL
 
     async def close(self) -> None:
-        """Frees everything, at any time; what the engine still answers is dropped. May be called twice."""
+        """Frees everything, at any time; what the engine still answers is dropped. May be called twice: each call
+        returns when all is done."""
         if self._closed:
+            await self._freed.wait()
             return
         self._closed = True
         self._end()
         for effect in self._core.close():
             self._fleet.close(effect.stream)
-        await self._durable.close()
-        self._on_closed(self)
+        try:
+            if self._durable is not None:
+                await self._durable.close(done=self._summary_said)
+        finally:
+            self._on_closed(self)
+            self._freed.set()
 
     def tick(self) -> None:
         """Lets the core look at the clock."""
         if not self._over:
             self._carry_out(self._core.tick(self._clock()))
 
-    async def renew(self) -> None:
+    def renew(self) -> None:
         """Keeps the session in the store alive."""
-        if not self._closed and not await self._durable.renew():
-            self._carry_out(self._core.store_failed())
+        if not self._closed and self._durable is not None:
+            self._durable.renew()
 
     # -- the fleet's listener ---------------------------------------------------------------------------------------
 
@@ -209,13 +269,32 @@ class SessionRunner:
     def prefix_tokens(self, job: Job) -> tuple[int, ...]:
         return self._core.prefix_tokens(job)
 
+    # -- the store's listener ---------------------------------------------------------------------------------------
+
+    def on_stored(self, block: StoreAudio) -> None:
+        self._carry_out(self._core.stored(block.ack_sample, block.commands))
+        self._end_with_summary()
+
+    def on_store_failed(self) -> None:
+        self._carry_out(self._core.store_failed())
+        self._end_with_summary()
+
+    def on_taken_over(self) -> None:
+        self.fail(ProtocolError("taken_over", "another connection resumed this session"))
+
+    def whole_block(self) -> StoreAudio | None:
+        return self._core.whole_block()
+
     # -- effects ------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Send(message):
-                    self._put(message)
+                    self._count(message)
+                    self._something_to_read.set()
+                case SlowReader(reason):
+                    self.fail(ProtocolError("slow_reader", reason))
                 case OpenStream(stream, spec):
                     self._streams.append(stream)
                     self._fleet.open(stream, spec, self)
@@ -229,7 +308,8 @@ class SessionRunner:
                 case CloseStream(stream):
                     self._fleet.close(stream)
                 case StoreAudio():
-                    self._to_store.append(effect)
+                    if self._durable is not None:
+                        self._durable.block(effect)
                 case Finished(summary):
                     self._summary = summary
                     self._end_with_summary()
@@ -245,16 +325,6 @@ class SessionRunner:
                 self._core.job_failed(JobError(job.stream, job.utterance, job.revision, "internal", str(error)))
             )
 
-    def _put(self, message: ServerMessage) -> None:
-        if self._over:
-            return
-        self._count(message)
-        try:
-            self._outbox.put(message)
-        except OutboxFullError as error:
-            self.fail(ProtocolError("slow_reader", str(error)))
-        self._something_to_read.set()
-
     def _end(self) -> None:
         self._over = True
         self._something_to_read.set()
@@ -262,31 +332,46 @@ class SessionRunner:
 
     async def _wait_for_room(self) -> None:
         """For audio in the core and the worker, and in the outbox for the answers of a client that reads slowly."""
-        while not self._over and not (self._core.can_accept and self._outbox.has_room):
+        while not self._over and not (self._core.can_accept and self._core.outbox.has_room):
             self._room.clear()
             await self._room.wait()
         for stream in self._streams:
             await self._fleet.wait_writable(stream)
-
-    async def _store_audio(self) -> None:
-        while self._to_store:
-            block = self._to_store[0]
-            stored = await self._durable.audio(block)
-            self._to_store.pop(0)
-            self._carry_out(self._core.stored(block.ack_sample) if stored else self._core.store_failed())
-        self._end_with_summary()
+        if self._durable is not None:
+            await self._durable.wait_for_room()
 
     def _end_with_summary(self) -> None:
         """The summary is the last message: the `ack` of audio that is still being stored comes before it."""
-        if self._summary is not None and not self._to_store and not self._over:
-            self._put(self._with_costs(self._summary))
+        waiting = self._durable.waiting_blocks if self._durable is not None else 0
+        if self._summary is not None and not waiting and not self._over:
+            self._core.outbox.put_last(self._with_costs(self._summary))
             self._end()
 
-    async def _log_event(self, message: ServerMessage) -> None:
-        data = encode_server("msgpack", message)
-        assert isinstance(data, bytes)
-        if not await self._durable.event(message.seq, data):
-            self._carry_out(self._core.store_failed())
+    def _pop_all(self) -> list[ServerMessage]:
+        messages: list[ServerMessage] = []
+        while (message := self._core.outbox.pop()) is not None:
+            messages.append(message)
+            if isinstance(message, Ready):
+                messages[-1] = msgspec.structs.replace(message, resume_token=self._token)
+                messages.extend(self._replay)
+                self._replay.clear()
+        self._room.set()
+        return messages
+
+    async def _log_events(self, messages: Iterable[ServerMessage]) -> None:
+        logged = self._logged_until
+        events = [StoredEvent(message.seq, encode_logged(message)) for message in messages if message.seq > logged]
+        if events and self._durable is not None:
+            self._logged_until = events[-1].seq
+            await self._durable.events(events)
+
+    def _worth_saying(self, messages: list[ServerMessage]) -> list[ServerMessage]:
+        """Nothing that is not in the log because it is not this runner's any more: it will be said once, by whoever
+        resumes the session."""
+        if self._closed or (self.failure is not None and self.failure.code == "taken_over"):
+            return [message for message in messages if not is_numbered(message)]
+        self._summary_said = self._summary_said or isinstance(messages[-1], Summary)
+        return messages
 
     def _with_costs(self, summary: Summary) -> Summary:
         costs = [self._fleet.cost(effect.stream) for effect in self._core.close()]

@@ -7,31 +7,37 @@ top of it; `tympan transcribe` uses it in place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Container
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from inference.pool.interface import Engine, EngineInfo, EngineStartError
 from inference.pool.local import LocalPool
 from inference.pool.process import WorkerSettings
-from session_store.memory import MemoryStore
-from session_store.store import Limits
+from session_store.connect import open_store
+from session_store.store import Limits, SessionRecord, SessionStore
 from streaming.config import Config
 from streaming.observability.metrics import Metrics
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.messages import ModelInfo, Start
+from streaming.protocol.messages import ModelInfo, Resume, Start
 from streaming.scheduler.admission import WINDOW_S, Admission
 from streaming.scheduler.dispatcher import Dispatcher
 from streaming.scheduler.fleet import Fleet, most_cpu_workers
 from streaming.scheduler.policy import Policy
 from streaming.scheduler.stats import DispatcherStats
 from streaming.session.core import DetectorFactory, SessionCore
-from streaming.session.durable import LEASE_S, DurableSession
+from streaming.session.durable import DurableSession
+from streaming.session.holding import LEASE_S
+from streaming.session.restore import restore_core
+from streaming.session.resume import hash_token, read_start, take_over
 from streaming.session.runner import SessionRunner
+from streaming.session.snapshot import BadSnapshotError
 from vad import make_detector as make_real_detector
 
 log = logging.getLogger(__name__)
@@ -64,11 +70,12 @@ class Service:
         self._clock = clock
         self._fleet = _fleet(self.config, [engine] if engine else None, clock)
         store = self.config.store
-        limits = Limits(max_sessions=2 * self.config.server.max_sessions, ttl_s=store.time_to_live_s)
-        self._store = MemoryStore(clock, limits)
-        self._owner = secrets.token_urlsafe(12)
+        limits = Limits(ttl_s=store.time_to_live_s)
+        self._store = open_store(store.kind, store.url, limits, clock, timeout_s=store.timeout_s)
         self._sessions: set[SessionRunner] = set()
-        self._emptied = asyncio.Event()
+        self._resumes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Of sessions that are being resumed just now: one connection after the other."""
+        self._one_left = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._admission = Admission(self.config.server.refuse_after_s)
         self._draining = False
@@ -88,17 +95,27 @@ class Service:
         return self.info
 
     async def drain(self, timeout_s: float) -> None:
-        """Takes no more sessions and tells the live ones; at the deadline they are ended, with their finals."""
+        """Takes no more sessions and tells the live ones, whose clients then go elsewhere.
+
+        At the deadline, sessions in a store that other gateways share are left there to be resumed; others, and those
+        that the store could not take, are ended with their finals.
+        """
         self._draining = True
         for runner in list(self._sessions):
             runner.go_away(round(timeout_s * 1000))
         if await self.wait_until_empty(timeout_s):
             return
-        log.info("%d sessions are ended at the deadline", len(self._sessions))
+        shared = self.config.store.kind != "memory"
+        lost_otherwise = [runner for runner in self._sessions if not (shared and runner.durable)]
+        log.info(
+            "%d sessions are ended at the deadline, %d left to others",
+            len(lost_otherwise),
+            len(self._sessions) - len(lost_otherwise),
+        )
         async with asyncio.TaskGroup() as group:
-            for runner in list(self._sessions):
+            for runner in lost_otherwise:
                 group.create_task(self._end(runner))
-        await self.wait_until_empty(LAST_FINALS_S)
+        await self.wait_until_empty(LAST_FINALS_S, lost_otherwise)
 
     async def stop(self) -> None:
         """Ends everything now, the worker too."""
@@ -108,41 +125,98 @@ class Service:
             await asyncio.gather(self._ticker, return_exceptions=True)
         for runner in list(self._sessions):
             runner.fail(ProtocolError("draining", "the server is shutting down"))
-            await runner.close()
+        await asyncio.gather(*(runner.close() for runner in list(self._sessions)))
         await self._fleet.stop()
+        await self._store.aclose()
 
     # -- sessions ---------------------------------------------------------------------------------------------------
 
     async def new_session(self, start: Start) -> SessionRunner:
-        """A live session, with `ready` as its first event. Somebody must `close` it.
+        """A live session, new or resumed, with `ready` as its first event. Somebody must `close` it.
 
         Raises:
-            ProtocolError: `overloaded`, `draining`, `engine_unavailable`, or `unsupported` for what `start` asks.
+            ProtocolError: `overloaded`, `draining`, `engine_unavailable`, or `unsupported` for what `start` asks; where
+                a session is to be resumed also `no_session`, `store_unavailable`.
         """
+        if start.resume is not None:
+            lock = self._resumes.setdefault(start.resume.session, asyncio.Lock())
+            async with lock:
+                return await self._resumed(start.resume, start)
         info = self._admit()
         _check_task(start, info)
-        session = secrets.token_urlsafe(16)
+        session, token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         core = SessionCore(session, start, self._make_detector, self.config.session)
-        durable = DurableSession(self._store, session, self._owner, msgspec.msgpack.encode(start))
-        runner = SessionRunner(core, self._fleet, durable, self._clock, self.metrics, self._session_closed)
-        self._sessions.add(runner)
+        record = SessionRecord(session=session, start=msgspec.msgpack.encode(start), token_hash=hash_token(token))
+        runner = self._runner(core)
+        durable = DurableSession(self._store, record, _new_owner(), runner)
         self.metrics.sessions_total.inc()
+        async with self._closed_on_error(runner):
+            await runner.open(_described(info), self.config.server.max_message_bytes, durable, token)
+        return runner
+
+    async def _resumed(self, resume: Resume, start: Start) -> SessionRunner:
+        info = self._admit(resumed=resume.session)
+        began = await read_start(self._store, resume)
+        if start.audio != began.audio:
+            raise ProtocolError("unsupported", "$.audio: not the format that the session began with")
+        await self._end_live(resume.session)
+        owner = _new_owner()
+        stored = await take_over(self._store, resume, owner, LEASE_S)
         try:
-            model = ModelInfo(name=info.model, device=info.device, dtype=info.dtype)
-            await runner.open(model, self.config.server.max_message_bytes)
+            core = restore_core(
+                resume.session,
+                stored.start,
+                stored.record.state,
+                stored.first_sample,
+                stored.tails,
+                stored.said_since,
+                self._make_detector,
+                self.config.session,
+            )
+        except BadSnapshotError as error:
+            log.error("session %s cannot be resumed: %s", resume.session, error)
+            raise ProtocolError("no_session", "the session was stored by a version that cannot be resumed") from None
+        runner = self._runner(core)
+        durable = DurableSession(self._store, stored.record, owner, runner, lease=stored.lease, version=stored.version)
+        self.metrics.sessions_resumed.inc()
+        async with self._closed_on_error(runner):
+            await runner.resume(
+                _described(info),
+                self.config.server.max_message_bytes,
+                durable,
+                resume.token,
+                stored.not_heard,
+                resume.last_seq,
+            )
+        return runner
+
+    async def _end_live(self, session: str) -> None:
+        """Ends the connection that has the session, if it is one of ours; what it said is in the store then."""
+        for runner in [runner for runner in self._sessions if runner.session == session]:
+            runner.on_taken_over()
+            await runner.close()
+
+    def _runner(self, core: SessionCore) -> SessionRunner:
+        runner = SessionRunner(core, self._fleet, self._clock, self.metrics, self._session_closed)
+        self._sessions.add(runner)
+        return runner
+
+    @contextlib.asynccontextmanager
+    async def _closed_on_error(self, runner: SessionRunner) -> AsyncIterator[None]:
+        try:
+            yield
             self._count_sessions()
         except BaseException:
             await runner.close()
             raise
-        return runner
 
-    async def wait_until_empty(self, timeout_s: float) -> bool:
-        """True when no session is live; False when some still are after the timeout."""
-        self._emptied.clear()
+    async def wait_until_empty(self, timeout_s: float, of: Container[SessionRunner] | None = None) -> bool:
+        """True when none of these sessions, by default none at all, is live; False when some are after the timeout."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._sessions:
-                    await self._emptied.wait()
+                while any(of is None or runner in of for runner in self._sessions):
+                    self._one_left.clear()
+                    await self._one_left.wait()
         except TimeoutError:
             return False
         return True
@@ -166,22 +240,28 @@ class Service:
         return self._fleet.stats
 
     @property
+    def store(self) -> SessionStore:
+        """Where sessions and what they said are kept."""
+        return self._store
+
+    @property
     def sessions(self) -> frozenset[SessionRunner]:
         """Those that are live."""
         return frozenset(self._sessions)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _admit(self) -> EngineInfo:
+    def _admit(self, *, resumed: str | None = None) -> EngineInfo:
+        """`resumed`: a session that takes no more room where it is live here already."""
         if self._draining:
             raise ProtocolError("draining", "the server is shutting down; connect to another one, or later")
         if self.info is None or self.problem is not None:
             reason = self.problem or "the model is still being loaded"
             raise ProtocolError("engine_unavailable", reason, retry_after_ms=RETRY_AFTER_MS)
         limit = self.config.server.max_sessions
-        if len(self._sessions) >= limit:
+        if sum(runner.session != resumed for runner in self._sessions) >= limit:
             raise ProtocolError("overloaded", f"{limit} sessions are live already", retry_after_ms=RETRY_AFTER_MS)
-        if self._admission.full:
+        if self._admission.full and resumed is None:
             raise ProtocolError(
                 "overloaded", "the workers are behind with live sessions", retry_after_ms=RETRY_AFTER_MS
             )
@@ -190,8 +270,7 @@ class Service:
     def _session_closed(self, runner: SessionRunner) -> None:
         self._sessions.discard(runner)
         self._count_sessions()
-        if not self._sessions:
-            self._emptied.set()
+        self._one_left.set()
 
     def _count_sessions(self) -> None:
         self.metrics.sessions.set(len(self._sessions))
@@ -228,7 +307,7 @@ class Service:
                 try:
                     runner.tick()
                     if renew:
-                        await runner.renew()
+                        runner.renew()
                 except Exception:
                     log.exception("session %s failed at a tick", runner.session)
                     runner.fail(ProtocolError("internal", "the server failed"))
@@ -237,10 +316,21 @@ class Service:
 def _fleet(config: Config, engines: list[Engine] | None, clock: Callable[[], float]) -> Fleet:
     settings = config.engine
     workers = settings.workers or most_cpu_workers()
-    pool = WorkerSettings(model=settings.model, device=settings.device, threads=settings.threads)
+    pool = WorkerSettings(
+        model=settings.model, device=settings.device, threads=settings.threads, precision=settings.precision
+    )
     chosen: list[Engine] = engines or [LocalPool(pool) for _ in range(workers)]
     dispatchers = [Dispatcher(engine, Policy(settings.max_batch), clock) for engine in chosen]
     return Fleet(dispatchers, as_needed=not settings.workers)
+
+
+def _new_owner() -> str:
+    """Of one connection of a session, so that not even two of one gateway can write the same session."""
+    return secrets.token_urlsafe(12)
+
+
+def _described(info: EngineInfo) -> ModelInfo:
+    return ModelInfo(name=info.model, device=info.device, dtype=info.dtype)
 
 
 def _check_task(start: Start, info: EngineInfo) -> None:

@@ -12,7 +12,7 @@ class SessionSettings:
     """All of one server's sessions share it. Raises ValueError where two limits contradict each other."""
 
     high_water_samples: int = 60 * SAMPLE_RATE
-    """No more audio is taken while a channel has this much undecided speech, at 16 kHz ..."""
+    """No more audio is taken while a channel's oldest utterance without a final began this long ago, at 16 kHz ..."""
     low_water_samples: int = 45 * SAMPLE_RATE
     """... until it is down to this; above 29 s, which an open utterance alone may have."""
     max_waiting_finals: int = 32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -10,8 +10,20 @@ from inference.pool.interface import Hypothesis, JobError
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import InterimPolicy, LoadLevel, Transcript, Word
 from streaming.session.settings import SessionSettings
-from streaming.transcript.stabilizer import Stabilizer, Update
+from streaming.transcript.stabilizer import Stabilizer, StabilizerState, Update
 from streaming.transcript.words import TranscriptWord
+
+
+class Counts(msgspec.Struct, array_like=True):
+    """What was given out, and what the summary says, of all channels of a session."""
+
+    last_utterance: int = 0
+    last_word: int = 0
+    utterances: int = 0
+    words: int = 0
+    corrected: int = 0
+    speech_samples: int = 0
+    gaps: int = 0
 
 
 @dataclass(slots=True)
@@ -22,20 +34,15 @@ class Shared:
     interim: InterimPolicy
     events: bool
     level: LoadLevel = "normal"
-    next_utterance: int = 0
-    next_word: int = 0
-    utterances: int = 0
-    words: int = 0
-    corrected: int = 0
-    speech_samples: int = 0
+    counts: Counts = field(default_factory=Counts)
 
     def take_utterance_id(self) -> int:
-        self.next_utterance += 1
-        return self.next_utterance
+        self.counts.last_utterance += 1
+        return self.counts.last_utterance
 
     def take_word_id(self) -> int:
-        self.next_word += 1
-        return self.next_word
+        self.counts.last_word += 1
+        return self.counts.last_word
 
 
 @dataclass(slots=True)
@@ -49,6 +56,29 @@ class EarlyFinal:
     answer: Hypothesis | None = None
 
 
+class SaidFinal(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A final that the client has from before the session was restored, or the gap in its place."""
+
+    words: int = 0
+    corrected: int = 0
+    lost: bool = False
+
+
+class UtteranceState(msgspec.Struct, frozen=True, array_like=True):
+    """What a snapshot holds of an utterance. Jobs and their answers are not in it: they are asked for again."""
+
+    id: int
+    start_sample: int
+    appended_until: int
+    decoded_until: int
+    revision: int
+    end_sample: int | None
+    speech_until: int | None
+    early_samples: int
+    said: SaidFinal | None
+    words: StabilizerState
+
+
 @dataclass(slots=True)
 class Utterance:
     id: int
@@ -60,12 +90,12 @@ class Utterance:
     """Of the newest job; each job of an utterance has its own."""
     end_sample: int | None = None
     """None while it is open."""
-    pcm: bytes = b""
-    """Once it has ended: all of it, until its final is there."""
+    speech_until: int | None = None
+    """Once it has ended: where its speech did."""
     final_revision: int | None = None
     final_asked_at: float = 0.0
-    answer: Hypothesis | JobError | None = None
-    """To its final job."""
+    answer: Hypothesis | JobError | SaidFinal | None = None
+    """To its final job, or what stands for it: then it may be open still, and nothing is asked for it."""
     asked_until: int = 0
     """The newest position that an interim or an early final was asked for."""
     asked_at: float | None = None
@@ -73,6 +103,31 @@ class Utterance:
     early: EarlyFinal | None = None
     early_samples: int = 0
     """Audio that its early finals were asked for, added up."""
+
+    def state(self) -> UtteranceState:
+        return UtteranceState(
+            self.id,
+            self.start_sample,
+            self.appended_until,
+            self.decoded_until,
+            self.revision,
+            self.end_sample,
+            self.speech_until,
+            self.early_samples,
+            self.answer if isinstance(self.answer, SaidFinal) else None,
+            self.stabilizer.state(),
+        )
+
+    def restore(self, state: UtteranceState) -> None:
+        """Goes on where another one was, with nothing asked for. Raises ValueError: the state is damaged."""
+        self.appended_until = state.appended_until
+        self.decoded_until = self.asked_until = state.decoded_until
+        self.revision = state.revision
+        self.end_sample = state.end_sample
+        self.speech_until = state.speech_until
+        self.early_samples = state.early_samples
+        self.answer = state.said
+        self.stabilizer.restore(state.words)
 
     def early_final(self) -> Hypothesis | None:
         """The early final's answer, if it is the final: of all the segment's audio, and beginning as a final must."""
@@ -85,9 +140,9 @@ class Utterance:
         return msgspec.structs.replace(self.early.answer, final=True, revision=self.revision)
 
     def decoded(self, sample: int, unconfirmed_onset: int | None) -> bool:
-        """All of its speech before the position is decoded: it has its final (then nobody asks), an interim up to
-        there, or an early final after which nobody has spoken."""
-        if self.start_sample >= sample:
+        """All of its speech before the position is decoded: it has its final (once it has ended, nobody asks), an
+        interim up to there, or an early final after which nobody has spoken."""
+        if self.start_sample >= sample or isinstance(self.answer, SaidFinal):
             return True
         if self.end_sample is not None and self.end_sample <= sample:
             return False

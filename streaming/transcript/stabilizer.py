@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import msgspec
 
@@ -41,6 +42,19 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """With finals: stable words whose text, beyond case, punctuation and spaces, the final changed or dropped."""
     corrected_exact: int = 0
     """With finals: stable words whose text the final changed in any way, or dropped."""
+
+
+class StabilizerState(msgspec.Struct, frozen=True, array_like=True):
+    """All that an open stabiliser knows, beside its settings."""
+
+    policy: InterimPolicy
+    revision: int
+    words: list[TranscriptWord]
+    stable: int
+    sent: int
+    """The reader has so many of the words."""
+    earlier: list[list[str]]
+    """Texts of the hypotheses before, without those at the stable words' places."""
 
 
 class Stabilizer:
@@ -107,14 +121,50 @@ class Stabilizer:
         return tuple(self._words)
 
     @property
+    def shown(self) -> tuple[TranscriptWord, ...]:
+        """The words that the reader has."""
+        return tuple(self._sent)
+
+    @property
     def stable_words(self) -> int:
         return self._stable
 
+    def state(self) -> StabilizerState:
+        earlier = [texts[self._stable :] for texts in self._earlier]
+        return StabilizerState(self.policy, self._revision, self._words, self._stable, len(self._sent), earlier)
+
+    def restore(self, state: StabilizerState) -> None:
+        """Goes on where another one of the same utterance was. Raises ValueError: the state is damaged."""
+        if not (0 <= state.stable <= len(state.words) and 0 <= state.sent <= len(state.words)):
+            raise ValueError("a stabiliser cannot have more words than it knows")
+        self.policy = state.policy
+        self._revision = state.revision
+        self._words = list(state.words)
+        self._stable = state.stable
+        self._sent = self._words[: state.sent]
+        self._earlier.extend([""] * state.stable + texts for texts in state.earlier)
+
+    def recall(self, shown: Sequence[TranscriptWord], revision: int) -> None:
+        """Takes over what a reader was told up to a revision: stable words, then tentative ones.
+
+        The next update says all words again, since it is not known which of them the reader has.
+        """
+        self._revision = max(self._revision, revision)
+        self._words = list(shown)
+        self._stable = sum(word.state == "stable" for word in shown)
+        self._sent = []
+        self._earlier.clear()
+        self._earlier.append([word.text for word in shown])
+
     def prefix_tokens(self, kind: JobKind = "interim") -> tuple[int, ...]:
-        """What the next job's answer must begin with: the stable words; nothing for finals that may correct them."""
+        """What the next job's answer must begin with: the stable words; nothing for finals that may correct them.
+
+        A word that was recalled may have no tokens: it and those after it bind nothing.
+        """
         if kind != "interim" and self.policy != "append_only":
             return ()
-        return tuple(token for word in self._words[: self._stable] for token in word.tokens)
+        bound = takewhile(lambda word: word.tokens, self._words[: self._stable])
+        return tuple(token for word in bound for token in word.tokens)
 
     def hypothesis(self, hypothesis: Hypothesis) -> Update | None:
         """Takes the engine's next answer. None: it is older than one taken before, or the policy shows none of it."""

@@ -7,7 +7,7 @@ import msgspec
 from streaming.protocol.messages import WordState
 
 
-class TranscriptWord(msgspec.Struct, frozen=True, kw_only=True):
+class TranscriptWord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Positions are samples at 16 kHz on the channel's clock."""
 
     id: int

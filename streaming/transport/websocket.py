@@ -14,18 +14,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
-from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streaming.config import ServerSettings
-from streaming.protocol.codec import CODECS, DEFAULT_CODEC, choose_subprotocol
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
-from streaming.protocol.messages import SUBPROTOCOLS, ClientMessage, ServerMessage, Start
+from streaming.protocol.messages import ClientMessage, ServerMessage, Start
 from streaming.protocol.native import NativeProtocol
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
+from streaming.transport.handshake import accept
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +34,9 @@ LAST_WORDS_S = 1.0
 async def serve_stream(websocket: WebSocket, service: Service, clock: Callable[[], float]) -> None:
     """Serves `/v1/stream` on one WebSocket that is not accepted yet."""
     settings = service.config.server
-    offered: list[str] = websocket.scope["subprotocols"]
-    subprotocol = choose_subprotocol(offered)
-    if offered and subprotocol is None:
-        text = f"None of the offered subprotocols is spoken here; offer one of: {', '.join(SUBPROTOCOLS)}\n"
-        await websocket.send_denial_response(PlainTextResponse(text, 400))
+    codec = await accept(websocket, settings.allowed_origins)
+    if codec is None:
         return
-    if not origin_allowed(websocket.headers.get("origin"), websocket.headers.get("host"), settings.allowed_origins):
-        text = "This page's origin may not connect; the setting server.allowed_origins lists those that may\n"
-        await websocket.send_denial_response(PlainTextResponse(text, 403))
-        return
-    await websocket.accept(subprotocol)
-    codec = CODECS[subprotocol] if subprotocol else DEFAULT_CODEC
     protocol = NativeProtocol(
         clock(),
         codec,
@@ -56,13 +45,6 @@ async def serve_stream(websocket: WebSocket, service: Service, clock: Callable[[
         idle_timeout_s=settings.idle_timeout_s,
     )
     await _Connection(websocket, protocol, service, settings, clock).run()
-
-
-def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
-    """Pages may connect to the server that they came from and from origins in the list; others are no pages."""
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    return urlsplit(origin).netloc == host
 
 
 class _Connection:
@@ -96,8 +78,12 @@ class _Connection:
 
     async def _begin(self) -> SessionRunner:
         messages: list[ClientMessage] = []
-        while not messages:
-            messages = await self._receive()
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                while not messages:
+                    messages = await self._receive()
+        except TimeoutError:
+            self._protocol.check_timeouts(self._protocol.deadline or self._clock())
         (start,) = messages
         assert isinstance(start, Start)
         return await self._service.new_session(start)
@@ -105,6 +91,7 @@ class _Connection:
     async def _run_session(self, runner: SessionRunner) -> None:
         reader = asyncio.create_task(self._read(runner), name="reader")
         writer = asyncio.create_task(self._write(runner), name="writer")
+        watch = asyncio.create_task(self._watch(runner), name="watch")
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             client_is_there = writer.done() or not reader.result()
@@ -113,9 +100,9 @@ class _Connection:
                 await runner.close()
                 await self._close(runner.close_code, runner.failure.code if runner.failure else "")
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in (reader, writer, watch):
+                task.cancel()
+            await asyncio.gather(reader, writer, watch, return_exceptions=True)
 
     async def _read(self, runner: SessionRunner) -> bool:
         """Until the client goes away (True) or does something that ends the session (False)."""
@@ -151,25 +138,23 @@ class _Connection:
 
     async def _receive(self) -> list[ClientMessage]:
         """The next WebSocket message. Raises ProtocolError, WebSocketDisconnect."""
-        try:
-            async with asyncio.timeout(self._patience_s()):
-                event = await self._websocket.receive()
-        except TimeoutError:
-            self._protocol.check_timeouts(self._protocol.deadline or self._clock())
-            return []
+        event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(event.get("code", CLOSE_NORMAL))
         payload = event.get("bytes")
         return self._protocol.receive(event["text"] if payload is None else payload, self._clock())
 
-    def _patience_s(self) -> float | None:
-        match self._protocol.state:
-            case "waiting":
-                return self._settings.start_timeout_s
-            case "streaming":
-                return self._settings.idle_timeout_s
-            case "stopping":
-                return None
+    async def _watch(self, runner: SessionRunner) -> None:
+        """Ends a session whose client says nothing for too long. One timer, which no message moves."""
+        while (deadline := self._protocol.deadline) is not None:
+            now = self._clock()
+            if now >= deadline:
+                try:
+                    self._protocol.check_timeouts(now)
+                except ProtocolError as error:
+                    runner.fail(error)
+                return
+            await asyncio.sleep(deadline - now)
 
     async def _send(self, message: ServerMessage, timeout_s: float) -> None:
         payload = self._protocol.encode(message)
@@ -182,7 +167,6 @@ class _Connection:
     async def _refuse(self, error: ProtocolError) -> None:
         """An error before there is a session."""
         message = error.as_message()
-        message.seq = 1
         try:
             await self._send(message, LAST_WORDS_S)
             await self._close(error.close_code or CLOSE_NORMAL, error.code)

@@ -233,7 +233,7 @@ async def test_leaving_a_stream_early_closes_the_connection() -> None:
 
 
 async def test_sending_waits_for_acks_and_says_so_when_none_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tympan_client.client.ACK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("tympan_client.session.ACK_TIMEOUT_S", 0.05)
     server = ScriptedServer()
     server.acknowledging = False
     async with serving(server) as url, TympanClient(url).connect() as session:

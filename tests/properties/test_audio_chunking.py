@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming.audio.clock import frame_bytes, input_to_clock
-from streaming.audio.timeline import ChannelTimelines, Placed
+from streaming.audio.timeline import ChannelTimelines
 from streaming.protocol.messages import AudioFormat
 
 FRAMES = 3000
@@ -29,7 +29,6 @@ def place(audio: AudioFormat, data: bytes, cut_at: list[int]) -> list[NDArray[np
         event
         for first, until in zip([0, *cut_at], [*cut_at, FRAMES], strict=True)
         for event in timelines.receive(first, data[first * size : until * size])
-        if isinstance(event, Placed)
     ]
     for event in [*placed, *timelines.flush()]:
         assert event.first_sample == sum(map(len, channels[event.channel]))

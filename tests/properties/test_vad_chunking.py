@@ -33,6 +33,11 @@ class LoudnessDetector:
 
     def reset(self) -> None: ...
 
+    def state(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None: ...
+
 
 pieces = st.lists(st.tuples(st.integers(1, 40_000), st.sampled_from([0, 501, 9000])), min_size=1, max_size=12)
 end_settings = st.builds(

@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from inference.engine.engine import WhisperEngine
@@ -18,7 +17,7 @@ from tests.support.checkpoints import bundled, clip
 
 def make_engine(**settings: Any) -> WhisperEngine:
     """tiny.en in float32, so that the answers are the same on every machine."""
-    return WhisperEngine(bundled(), "cpu", EngineSettings(threads=1, **settings), dtype=torch.float32)
+    return WhisperEngine(bundled(), "cpu", EngineSettings(threads=1, precision="float32", **settings))
 
 
 @lru_cache(maxsize=1)

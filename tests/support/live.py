@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from inference.pool.fake import FakeEngine
 from streaming.app import AppServer, listen, make_app
-from streaming.config import Config, ServerSettings
+from streaming.config import Config, ServerSettings, StoreSettings
 from streaming.protocol.messages import (
     Ack,
     Audio,
@@ -36,6 +36,7 @@ from streaming.protocol.messages import (
     Summary,
     Transcript,
 )
+from streaming.session.core import DetectorFactory
 from streaming.session.service import Service
 from streaming.session.settings import SessionSettings
 from tests.support.sessions import ENDPOINTING, LoudnessDetector
@@ -62,12 +63,22 @@ class Live:
 
     def connect(self, *subprotocols: str, **options: Any) -> connect:
         """A plain WebSocket; offers nothing unless told."""
-        return connect(self.url, subprotocols=list(subprotocols) or None, compression=None, max_size=None, **options)
+        return _connect(self.host, *subprotocols, **options)
 
-    @contextlib.asynccontextmanager
-    async def client(self, codec: str = "msgpack", **options: Any) -> AsyncIterator[Client]:
-        async with self.connect(f"tympan.v1.{codec}", **options) as socket:
-            yield Client(socket, codec)
+    def client(self, codec: str = "msgpack", **options: Any) -> contextlib.AbstractAsyncContextManager[Client]:
+        return client_at(self.host, codec, **options)
+
+
+def _connect(host: str, *subprotocols: str, **options: Any) -> connect:
+    url = f"ws://{host}/v1/stream"
+    return connect(url, subprotocols=list(subprotocols) or None, compression=None, max_size=None, **options)
+
+
+@contextlib.asynccontextmanager
+async def client_at(host: str, codec: str = "msgpack", **options: Any) -> AsyncIterator[Client]:
+    """A client of any server. `options`: the socket's."""
+    async with _connect(host, f"tympan.v1.{codec}", **options) as socket:
+        yield Client(socket, codec)
 
 
 @contextlib.asynccontextmanager
@@ -75,12 +86,18 @@ async def live_server(
     engine: FakeEngine | None = None,
     *,
     session: SessionSettings | None = None,
+    store: StoreSettings | None = None,
+    make_detector: DetectorFactory = lambda name: LoudnessDetector(),
     start_engine: bool = True,
     **server_settings: Any,
 ) -> AsyncIterator[Live]:
     engine = engine or FakeEngine()
-    config = Config(server=ServerSettings(**server_settings), session=session or SessionSettings())
-    service = Service(config, engine=engine, make_detector=lambda name: LoudnessDetector())
+    config = Config(
+        server=ServerSettings(**server_settings),
+        session=session or SessionSettings(),
+        store=store or StoreSettings(),
+    )
+    service = Service(config, engine=engine, make_detector=make_detector)
     server = AppServer(make_app(service), listen("127.0.0.1", 0))
     running = asyncio.create_task(server.run())
     if start_engine:
@@ -130,10 +147,14 @@ class Client:
 
     async def until(self, kind: Any, **fields: Any) -> Any:
         """The next message of a kind with these field values."""
-        while True:
-            message = await self.read()
-            if isinstance(message, kind) and all(getattr(message, name) == value for name, value in fields.items()):
-                return message
+        while not _is(message := await self.read(), kind, fields):
+            pass
+        return message
+
+    async def has(self, kind: Any, **fields: Any) -> Any:
+        """The first message of a kind with these field values, whether it is there or still to come."""
+        found = next((message for message in self.received if _is(message, kind, fields)), None)
+        return found or await self.until(kind, **fields)
 
     async def rest(self) -> int:
         """Reads on to the end; returns the close code."""
@@ -149,6 +170,10 @@ class Client:
     @property
     def finals(self) -> list[Transcript]:
         return [message for message in self.got(Transcript) if message.final]
+
+
+def _is(message: ServerMessage, kind: Any, fields: dict[str, Any]) -> bool:
+    return isinstance(message, kind) and all(getattr(message, name) == value for name, value in fields.items())
 
 
 def pcm(samples: NDArray[np.int16]) -> bytes:

@@ -33,6 +33,12 @@ class LoudnessDetector:
     def reset(self) -> None:
         """It has no state."""
 
+    def state(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes, recent: NDArray[np.int16]) -> None:
+        """It has no state."""
+
 
 def speech(*spans_s: tuple[float, float], total_s: float, rate: int = RATE) -> NDArray[np.int16]:
     """int16 (n,): a tone where the spans (begin, end; seconds) are, silence elsewhere."""
@@ -56,23 +62,29 @@ def make_core(start: Start | None = None, settings: SessionSettings | None = Non
 
 
 class Driver:
-    """Carries out what a core asks for, on a clock that only moves when told, and keeps it all in lists."""
+    """Carries out what a core asks for, on a clock that only moves when told, and keeps it all in lists; the client
+    reads at once."""
 
-    def __init__(self, core: SessionCore, *, answer: bool = False) -> None:
-        """With `answer`, jobs are answered at once with a word for each half second of the segment."""
+    def __init__(self, core: SessionCore, *, answer: bool = False, resume: bool = False) -> None:
+        """With `answer`, jobs are answered at once with a word for each half second of the segment; with `resume`, the
+        core is a restored one."""
         self.core = core
         self.now = 0.0
         self.effects: list[Effect] = []
         self.messages: list[ServerMessage] = []
         self.jobs: list[Job] = []
         self._answer = answer
-        self.carry_out(core.begin(MODEL, 1 << 20))
+        self.carry_out(core.resume(MODEL, 1 << 20, self.now) if resume else core.begin(MODEL, 1 << 20))
+        self._work()
 
     def give(self, *messages: ClientMessage) -> None:
         for message in messages:
             self.carry_out(self.core.receive(message, self.now))
-            while self.core.busy:
-                self.carry_out(self.core.work(self.now))
+            self._work()
+
+    def _work(self) -> None:
+        while self.core.busy:
+            self.carry_out(self.core.work(self.now))
 
     def tick(self, now: float) -> None:
         self.now = now
@@ -94,8 +106,10 @@ class Driver:
                     self.jobs.append(job)
                     if self._answer:
                         self.reply(job, *scripted_words(job))
-                case StoreAudio(ack_sample=ack_sample):
-                    self.carry_out(self.core.stored(ack_sample))
+                case StoreAudio(ack_sample=ack_sample, commands=commands):
+                    self.carry_out(self.core.stored(ack_sample, commands))
+        while self.core.outbox.pop() is not None:
+            pass
 
     def sent(self, kind: type[_Message]) -> list[_Message]:
         return [message for message in self.messages if isinstance(message, kind)]

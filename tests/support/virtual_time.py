@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 _Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
 
 
 class _Jumping(selectors.SelectSelector):
@@ -38,3 +40,13 @@ def run_in_virtual_time(main: Coroutine[Any, Any, _Result]) -> _Result:
     """Runs it to its end, however many seconds pass in it."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[_Arguments, Coroutine[Any, Any, None]]) -> Callable[_Arguments, None]:
+    """For a test that is a coroutine: it runs on a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+        run_in_virtual_time(test(*args, **kwargs))
+
+    return run

@@ -47,7 +47,9 @@ def test_a_switch_is_true_or_false(text: str, value: bool, tmp_path: Path) -> No
         ({"TYMPAN_SERVER_PORT": "http"}, "server.port must be a whole number, not 'http' (from TYMPAN_SERVER_PORT)"),
         ({"TYMPAN_SERVER_PORT": "70000"}, "port must be from 0 to 65535, not 70000 (from TYMPAN_SERVER_PORT)"),
         ({"TYMPAN_SERVER_PROT": "1"}, "TYMPAN_SERVER_PROT: unknown setting; known in server: host, port"),
-        ({"TYMPAN_STORE_KIND": "disk"}, "store.kind must be one of memory, not 'disk'"),
+        ({"TYMPAN_STORE_KIND": "disk"}, "store.kind must be one of memory, redis, not 'disk'"),
+        ({"TYMPAN_STORE_KIND": "redis"}, "store: a Redis URL reads redis://"),
+        ({"TYMPAN_STORE_TIMEOUT_S": "0"}, "timeout_s must be from 0.05 to 60, not 0.0 (from TYMPAN_STORE_TIMEOUT_S)"),
         ({"TYMPAN_SESSION_EARLY_FINALS": "yes"}, "session.early_finals must be true or false, not 'yes'"),
         ({"TYMPAN_ENGINE_MODEL": ""}, "model and device must not be empty"),
     ],
@@ -56,6 +58,16 @@ def test_errors_name_the_key_and_the_source(environment: dict[str, str], text: s
     with pytest.raises(ConfigError) as error:
         load_config(environment=environment)
     assert text in str(error.value)
+
+
+def test_a_store_with_a_password_shows_it_nowhere() -> None:
+    environment = {"TYMPAN_STORE_KIND": "redis", "TYMPAN_STORE_URL": "redis://:hush@cache/1"}
+    config = load_config(environment=environment)
+    assert config.store.url == "redis://:hush@cache/1"
+    assert "hush" not in repr(config)
+    with pytest.raises(ConfigError, match="TYMPAN_STORE_URL") as error:
+        load_config(environment=environment | {"TYMPAN_STORE_URL": "redis://:hush@cache:none"})
+    assert "hush" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -74,13 +74,13 @@ def test_the_client_declares_what_it_imports() -> None:
 
 def test_tests_and_benchmarks_import_what_the_extras_declare() -> None:
     extras = SERVER["optional-dependencies"]
-    every = [*SERVER["dependencies"], *CLIENTS["dependencies"], *extras["dev"], *extras["redis"]]
+    every = [*SERVER["dependencies"], *CLIENTS["dependencies"], *extras["dev"]]
     assert undeclared(DEVELOPMENT, every) == set()
 
 
 def test_everything_that_is_declared_is_pinned() -> None:
     extras = SERVER["optional-dependencies"]
-    needed = declared([*SERVER["dependencies"], *CLIENTS["dependencies"], *extras["dev"], *extras["redis"]])
+    needed = declared([*SERVER["dependencies"], *CLIENTS["dependencies"], *extras["dev"]])
     assert needed - {"tympan-client"} <= {canonicalize_name(pin.name) for pin in PINS}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.performance.__main__ import DOCUMENT, keep, markdown, read_results
+from benchmarks.performance.__main__ import PAGE
 from benchmarks.performance.tables import KINDS, engine, gateway, gpu, load, peers
 from benchmarks.report import replace_between
 
@@ -21,13 +21,13 @@ LAG = {"p50": 200.0, "p95": 900.0, "p99": 1100.0}
 
 def test_the_document_is_what_the_kept_results_make_of_it() -> None:
     """After a new result: python -m benchmarks.performance."""
-    text = DOCUMENT.read_text("utf-8")
-    assert replace_between(text, markdown(read_results())) == text
+    text = PAGE.document.read_text("utf-8")
+    assert replace_between(text, PAGE.markdown()) == text
 
 
 def test_a_name_without_a_table_is_refused() -> None:
     with pytest.raises(ValueError, match="one of load, load-call"):
-        keep("nonsense", {})
+        PAGE.keep("nonsense", {})
 
 
 def test_every_table_says_when_where_and_with_what_it_was_measured() -> None:
@@ -46,9 +46,10 @@ def engine_table() -> str:
         "projected_rows_per_audio_s": 16.5,
         "ms_per_audio_s": {"encoder, finals": 24.79},
     }
-    table = engine({"rows": [row], "threads": 1, "circumstances": MADE})
+    table = engine({"rows": [row], "threads": 1, "precision": "int8", "circumstances": MADE})
     assert "| encoder, finals, ms per second of audio | 24.8 |" in table
     assert "| seconds of audio per second | 8.6 |" in table
+    assert "Threads: 1, int8." in table
     return table
 
 

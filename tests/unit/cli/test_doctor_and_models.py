@@ -19,7 +19,8 @@ MACHINE = {
     "cpu_features": ["avx512f", "amx_bf16"],
     "cuda": [],
     "device": "cpu",
-    "dtype": "bfloat16",
+    "precision": "bfloat16",
+    "precision_us": {"float32": 1200, "bfloat16": 300},
 }
 WEIGHTS = {"name": "tiny.en", "source": "/weights", "parameters": 37_760_256, "languages": 1}
 AT_HAND = {"models": [{"name": "tiny.en", "kind": "bundled", "where": "/weights", "bytes": 75_537_502}]}
@@ -74,10 +75,11 @@ def test_a_probe_that_fails_gives_its_last_line(monkeypatch: pytest.MonkeyPatch)
         probe_module.probe("--list")
 
 
-def test_the_model_side_is_three_checks(answer: dict[str, Any]) -> None:
-    processor, device, model = doctor.check_model("tiny.en")
+def test_the_model_side_is_four_checks(answer: dict[str, Any]) -> None:
+    processor, device, precision, model = doctor.check_model("tiny.en")
     assert "avx512f, amx_bf16" in processor.text
-    assert device.text == "cpu in bfloat16 by torch 2.13.0; no CUDA device"
+    assert device.text == "cpu by torch 2.13.0; no CUDA device"
+    assert precision.text == "bfloat16; a small layer takes float32 1200 µs, bfloat16 300 µs"
     assert (model.status, model.data) == ("ok", WEIGHTS)
 
 
@@ -122,3 +124,7 @@ def test_the_probe_finds_the_bundled_model() -> None:
     """The real one, in its own process."""
     found = probe_module.probe("--list")["models"]
     assert ("tiny.en", "bundled") in [(model["name"], model["kind"]) for model in found]
+
+
+def test_a_precision_without_an_alternative_was_not_timed() -> None:
+    assert doctor.check_precision("float32", {"float32": 0}).text == "float32, all that this processor has units for"

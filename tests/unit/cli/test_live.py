@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from tympan_client import Load, ModelInfo, Ready, TranscriptUpdate, Word
+from tympan_client import Load, ModelInfo, Ready, Reconnected, Reconnecting, TranscriptUpdate, Word
 
 from streaming.cli.live import FLOOR_DB, LiveCaptions, PlainCaptions, level_db
 
@@ -59,6 +59,16 @@ def test_the_last_line_tells_source_model_latency_and_load() -> None:
     assert "microphone · tiny.en on cpu · 240 ms behind · the server is busy: finals only" in rendered(captions)
     captions.receive(Load(level="normal", lag_ms=1, interim_ms=1))
     assert "busy" not in rendered(captions)
+
+
+def test_a_lost_connection_is_one_quiet_word_until_it_is_back() -> None:
+    captions = LiveCaptions("microphone")
+    captions.receive(Reconnecting(reason="connection_lost", attempt=1, delay_s=0.1))
+    assert "reconnecting …" in rendered(captions)
+    captions.receive(Reconnected(attempts=1, lost_s=0.0))
+    assert "reconnecting" not in rendered(captions)
+    captions.receive(Reconnected(attempts=9, lost_s=4.2))
+    assert "4 s of sound are lost" in rendered(captions)
 
 
 @pytest.mark.parametrize(

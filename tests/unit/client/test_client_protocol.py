@@ -7,28 +7,17 @@ from tympan_client.protocol import ClientProtocol
 
 from streaming.protocol import messages
 from streaming.protocol.codec import decode_client
+from tests.support.client_wire import READY, hear, said
 
-READY = messages.Ready(
-    seq=1,
-    session="s",
-    model=messages.ModelInfo(name="tiny.en", device="cpu", dtype="float32"),
-    audio=messages.AudioFormat(),
-    interim="stable",
-    endpointing=messages.Endpointing(),
-    max_message_bytes=1 << 20,
-)
 CODECS = ["msgpack", "json"]
+TOKENLESS = msgspec.structs.replace(READY, resume_token=None)
 
 
-def server_says(codec: str, message: messages.ServerMessage) -> bytes | str:
-    return msgspec.msgpack.encode(message) if codec == "msgpack" else msgspec.json.encode(message).decode()
-
-
-def open_protocol(codec: str = "msgpack", *, ready: messages.Ready = READY, **options: object) -> ClientProtocol:
+def open_protocol(codec: str = "msgpack", *, ready: messages.Ready = TOKENLESS, **options: object) -> ClientProtocol:
     unacknowledged_s = options.pop("unacknowledged_s", 30.0)
     protocol = ClientProtocol(SessionOptions(**options), codec, unacknowledged_s=unacknowledged_s)
     protocol.start()
-    protocol.receive(server_says(codec, ready))
+    hear(protocol, ready)
     return protocol
 
 
@@ -50,11 +39,17 @@ def test_the_server_accepts_every_client_message(codec: str) -> None:
         endpointing=messages.Endpointing(min_silence_ms=500, detector="webrtc"),
         events=False,
     )
-    protocol.receive(server_says(codec, READY))
-    assert decode_client(codec, protocol.marker("m")) == messages.Marker(id="m")
-    assert decode_client(codec, protocol.finalize()) == messages.Finalize()
-    assert decode_client(codec, protocol.configure(interim="off")) == messages.Configure(interim="off")
-    assert decode_client(codec, protocol.stop()) == messages.Stop()
+    hear(protocol, READY)
+    protocol.marker("m")
+    protocol.finalize()
+    protocol.configure(interim="off")
+    protocol.stop()
+    assert said(protocol) == [
+        messages.Marker(id="m"),
+        messages.Finalize(),
+        messages.Configure(interim="off"),
+        messages.Stop(),
+    ]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -64,21 +59,29 @@ def test_defaults_are_left_to_the_server(codec: str) -> None:
 
 def test_audio_is_placed_on_the_sample_clock() -> None:
     protocol = open_protocol(audio=AudioFormat(channels=2))
-    sent = [decode_client("msgpack", protocol.audio(data)) for data in (bytes(8), bytes(12))]
-    assert sent == [messages.Audio(first_sample=0, data=bytes(8)), messages.Audio(first_sample=2, data=bytes(12))]
+    protocol.audio(bytes(8))
+    protocol.audio(bytes(12))
+    assert said(protocol) == [
+        messages.Audio(first_sample=0, data=bytes(8)),
+        messages.Audio(first_sample=2, data=bytes(12)),
+    ]
     assert protocol.next_sample == 5
 
 
 def test_in_json_mode_audio_goes_as_binary_messages_that_continue_the_clock() -> None:
-    assert open_protocol("json").audio(b"\1\0") == b"\1\0"
+    protocol = open_protocol("json")
+    protocol.audio(b"\1\0")
+    assert protocol.next_payload() == b"\1\0"
 
 
 def test_long_audio_is_cut_to_what_the_server_takes_and_nothing_is_lost() -> None:
     protocol = open_protocol(ready=msgspec.structs.replace(READY, max_message_bytes=1000))
     data = bytes(range(256)) * 20
-    pieces = list(protocol.slices(data))
-    assert b"".join(pieces) == data
-    assert all(len(protocol.audio(piece)) <= 1000 for piece in pieces)
+    for piece in protocol.slices(data):
+        protocol.audio(piece)
+    payloads = list(iter(protocol.next_payload, None))
+    assert all(len(payload) <= 1000 for payload in payloads)
+    assert b"".join(decode_client("msgpack", payload).data for payload in payloads) == data
 
 
 def test_half_a_sample_is_refused_before_it_is_sent() -> None:
@@ -90,31 +93,36 @@ def test_sending_waits_while_too_much_is_unacknowledged() -> None:
     protocol = open_protocol(unacknowledged_s=1.0)
     second = bytes(32_000)
     protocol.audio(second)
-    assert not protocol.can_send(b"\0\0")
-    protocol.receive(server_says("msgpack", messages.Ack(seq=2, sample=16_000)))
-    assert protocol.can_send(second)
+    assert not protocol.has_room(b"\0\0")
+    assert not protocol.has_room(b"\0\0", "drop")
+    hear(protocol, messages.Ack(sample=16_000))
+    assert protocol.has_room(second)
 
 
-def test_unacknowledged_audio_is_kept_for_a_resume() -> None:
-    protocol = open_protocol()
-    for value in (b"\1\0", b"\2\0", b"\3\0"):
-        protocol.audio(value * 8000)
-    protocol.receive(server_says("msgpack", messages.Ack(seq=2, sample=8000)))
-    assert protocol.unacknowledged.since(8000) == [(8000, b"\2\0" * 8000), (16_000, b"\3\0" * 8000)]
+def test_a_server_without_its_store_holds_nobody_up() -> None:
+    """No acks come then; what was sent is with the server, and what was not is not dropped."""
+    protocol = open_protocol(unacknowledged_s=1.0)
+    for _ in range(4):
+        protocol.audio(bytes(8000))
+    hear(protocol, messages.Load(level="normal", lag_ms=0, interim_ms=500, durable=False))
+    assert not protocol.has_room(bytes(8000))
+    protocol.next_payload()
+    assert protocol.has_room(bytes(8000))
+    assert not protocol.has_room(bytes(16_000))
 
 
 def test_a_fatal_error_is_raised_with_its_code_and_remedy() -> None:
     protocol = open_protocol()
-    message = messages.Error(seq=2, code="overloaded", message="full", retryable=True, retry_after_ms=500)
+    message = messages.Error(code="overloaded", message="full", retryable=True, retry_after_ms=500)
     with pytest.raises(TympanError) as error:
-        protocol.receive(server_says("msgpack", message))
+        hear(protocol, message)
     assert (error.value.code, error.value.retryable, error.value.retry_after_ms) == ("overloaded", True, 500)
     assert protocol.state == "finished"
 
 
 def test_an_error_that_is_not_fatal_is_an_event() -> None:
     protocol = open_protocol()
-    protocol.receive(server_says("msgpack", messages.Error(seq=2, code="internal", message="one final", fatal=False)))
+    hear(protocol, messages.Error(seq=2, code="internal", message="one final", fatal=False))
     assert protocol.state == "streaming"
 
 

@@ -34,6 +34,14 @@ def test_older_revisions_and_what_comes_after_the_final_change_nothing() -> None
     assert transcript.apply(update(5, 0, word("late"))).text == "New."
 
 
+def test_a_final_counts_even_where_an_interim_had_a_higher_revision() -> None:
+    """That interim was said while the store was away, and the server that resumed the session knows nothing of it."""
+    transcript = Transcript()
+    transcript.apply(update(5, 0, word("New"), word("yo")))
+    utterance = transcript.apply(update(4, 0, word("New.", "final"), final=True))
+    assert (utterance.text, utterance.final) == ("New.", True)
+
+
 def test_finals_make_the_text_and_the_rest_is_open() -> None:
     transcript = Transcript()
     transcript.apply(update(1, 0, word("Yes.", "final"), utterance=1, final=True))

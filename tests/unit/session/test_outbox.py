@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.protocol.messages import Ack, Gap, Load, MarkerEcho, ServerMessage, Speech, Transcript, Word
+from streaming.protocol.messages import (
+    Ack,
+    Error,
+    Gap,
+    GoAway,
+    Load,
+    MarkerEcho,
+    ServerMessage,
+    Speech,
+    Transcript,
+    Word,
+)
 from streaming.session.outbox import Outbox, OutboxFullError, join_interims
 
 
@@ -71,8 +82,23 @@ def test_it_is_bounded_and_says_when_half_full() -> None:
     with pytest.raises(OutboxFullError):
         outbox.put(gap)
     outbox.clear()
-    outbox.put_last(Ack(sample=1))
-    assert drain(outbox) == [Ack(sample=1, seq=1)]
+    outbox.put_last(MarkerEcho(id="m", sample=1))
+    outbox.put(gap)
+    assert drain(outbox) == [MarkerEcho(id="m", sample=1, seq=1)], "nothing comes after the last one"
+
+
+def test_what_is_about_the_connection_has_no_number() -> None:
+    outbox = Outbox(10, last_seq=7)
+    fatal = Error(code="internal", message="it broke")
+    lost = Error(code="decode_failed", message="an utterance", fatal=False)
+    gap = Gap(from_sample=0, to_sample=1, reason="lost")
+    for message in (Ack(sample=1), gap, Load(level="normal", lag_ms=0, interim_ms=500), lost, GoAway(deadline_ms=1)):
+        outbox.put(message)
+    assert outbox.unsaid() == [gap, lost]
+    outbox.put_last(fatal)
+    assert [message.seq for message in drain(outbox)] == [-1, 8, -1, 9, -1, -1]
+    assert outbox.last_seq == 9
+    assert gap.seq == -1, "the message that was put stays as it was"
 
 
 @given(

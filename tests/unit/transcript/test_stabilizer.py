@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
 import pytest
 
 from inference.pool.interface import Hypothesis, HypothesisWord
 from streaming.protocol.messages import InterimPolicy
-from streaming.transcript.stabilizer import Stabilizer, Update
+from streaming.transcript.stabilizer import Stabilizer, StabilizerState, Update
 
 WORD_SAMPLES = 4_000  # each scripted word lasts 0.25 s
 
@@ -420,3 +421,42 @@ def test_words_without_tokens_are_aligned_by_their_text() -> None:
         )
     assert update is not None
     assert update.text == "red green blue"
+
+
+def test_one_that_goes_on_from_a_state_answers_as_that_one_would_have() -> None:
+    texts = ["so we", "so we went", "so we went to", "so we want to the", "so we went to the sea", "so we went to the"]
+    whole = make(patient_agreement=3, min_confidence=0.5)
+    updates = [whole.hypothesis(hypothesis(number, text, unsure="the")) for number, text in enumerate(texts)]
+    ids = count(100)
+    one = Stabilizer(7, 1, "stable", ids.__next__, patient_agreement=3, min_confidence=0.5)
+    for number, text in enumerate(texts):
+        other = Stabilizer(7, 1, "off", ids.__next__, patient_agreement=3, min_confidence=0.5)
+        other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(one.state()), type=StabilizerState))
+        assert other.hypothesis(hypothesis(number, text, unsure="the")) == updates[number]
+        one = other
+    assert one.prefix_tokens() == whole.prefix_tokens() != ()
+
+
+def test_a_state_that_claims_more_words_than_it_has_is_refused() -> None:
+    state = make().state()
+    for damaged in (msgspec.structs.replace(state, stable=1), msgspec.structs.replace(state, sent=-1)):
+        with pytest.raises(ValueError, match="more words"):
+            make().restore(damaged)
+
+
+def test_recalled_words_stay_where_they_are_stable_and_bind_as_far_as_their_tokens_are_known() -> None:
+    told = make()
+    feed(told, "so we went", "so we went to")
+    stable = told.stable_words
+    assert stable == 3
+    known = [*told.words[:1], *(msgspec.structs.replace(word, tokens=()) for word in told.words[1:])]
+    stabilizer = make()
+    stabilizer.recall(known, revision=4)
+    assert stabilizer.prefix_tokens() == tokens_of("so")
+    assert stabilizer.hypothesis(hypothesis(4, "so we went")) is None, "it is not newer"
+    update = stabilizer.hypothesis(hypothesis(5, "so he went to the"))
+    assert update is not None
+    assert update.from_word == 0
+    assert list(update.words[:3]) == known[:3]
+    assert [word.text for word in update.words[3:]] == ["to", "the"]
+    assert update.words[3].id == known[3].id, "the same text at its place"
