@@ -13,6 +13,7 @@ const STATES = {
   finishing: "Finishing the last words …",
   problem: "Stopped",
 };
+const RECONNECTING = "Reconnecting …";
 
 const $ = (id) => document.getElementById(id);
 const captions = $("captions");
@@ -23,6 +24,7 @@ let state = "idle";
 let source = null;
 let session = null;
 let missing = false;
+let away = false;
 
 $("microphone").onclick = () => (state === "live" ? source.stop() : begin(openMicrophone));
 $("file").onchange = ({ target }) => {
@@ -40,7 +42,8 @@ async function begin(openSource) {
   show("opening");
   say("");
   missing = false;
-  const current = new TympanSession();
+  away = false;
+  const current = new TympanSession({ onOverflow: openSource === openMicrophone ? "drop" : "wait" });
   session = current;
   const transcript = new Transcript();
   current.onevent = (message) => receive(message, transcript);
@@ -75,6 +78,7 @@ function finish(ending) {
 function end(ended, error) {
   if (ended !== session) return;
   session = null;
+  away = false;
   source?.stop();
   source = null;
   showLevel(FLOOR_DB);
@@ -96,8 +100,10 @@ function receive(message, transcript) {
     case "load":
       say(message.level === "normal" ? "" : "The server is busy: captions come less often.");
       break;
-    case "goaway":
-      say("The server is about to stop.");
+    case "reconnecting":
+    case "reconnected":
+      away = message.type === "reconnecting";
+      showState();
       break;
     case "gap":
       missing = true;
@@ -138,13 +144,18 @@ function add(parent, id, className) {
 
 function show(next) {
   state = next;
-  $("state").dataset.state = next;
-  $("state").textContent = STATES[next];
+  showState();
   const busy = next === "opening" || next === "finishing";
   $("microphone").disabled = busy;
   $("microphone").textContent = next === "live" ? "Stop" : "Start microphone";
   $("file").disabled = busy || next === "live";
   $("file-label").classList.toggle("disabled", $("file").disabled);
+}
+
+/** While the connection is away the captions stand still, and nothing is lost yet: a word in the corner is enough. */
+function showState() {
+  $("state").dataset.state = away ? "reconnecting" : state;
+  $("state").textContent = away ? RECONNECTING : STATES[state];
 }
 
 function showLevel(db) {

@@ -1,7 +1,7 @@
 """Client for Tympan, the self-hosted real-time captions service."""
 
 from tympan_client.address import DEFAULT_URL
-from tympan_client.client import Session, TympanClient
+from tympan_client.client import TympanClient
 from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import (
     Ack,
@@ -13,6 +13,8 @@ from tympan_client.events import (
     MarkerReached,
     ModelInfo,
     Ready,
+    Reconnected,
+    Reconnecting,
     SoundEvent,
     Speech,
     Summary,
@@ -20,7 +22,8 @@ from tympan_client.events import (
     UnknownEvent,
     Word,
 )
-from tympan_client.options import AudioFormat, Endpointing, SessionOptions
+from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, SessionOptions
+from tympan_client.session import Session
 from tympan_client.sync import SyncSession, SyncTympanClient
 from tympan_client.transcript import Transcript, Utterance, join_words
 
@@ -29,6 +32,7 @@ __all__ = [
     "Ack",
     "AudioFormat",
     "ConnectionLost",
+    "ConnectionOptions",
     "Endpointing",
     "ErrorEvent",
     "Event",
@@ -38,6 +42,8 @@ __all__ = [
     "MarkerReached",
     "ModelInfo",
     "Ready",
+    "Reconnected",
+    "Reconnecting",
     "Session",
     "SessionOptions",
     "SoundEvent",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, WebSocketException
 
 from tympan_client.errors import TympanError
 from tympan_client.protocol import ROUTE
 
 DEFAULT_URL = "ws://127.0.0.1:8765"
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+NOT_READY = (429, 502, 503, 504)
+"""HTTP statuses of a server that is starting, or of a proxy before one that is away or busy."""
 
 
 def stream_url(address: str) -> str:
@@ -29,11 +31,13 @@ def stream_url(address: str) -> str:
 def connect_error(url: str, error: Exception) -> TympanError:
     """What an exception of the WebSocket handshake means to the user."""
     match error:
-        case InvalidStatus() if error.response.status_code == 503:
+        case InvalidStatus() if error.response.status_code in NOT_READY:
             return TympanError("unreachable", f"the server at {url} is not ready yet", retryable=True)
         case InvalidStatus():
             status = error.response.status_code
             return TympanError("not_tympan", f"{url} refused the connection with HTTP status {status}")
+        case InvalidMessage() if isinstance(error.__cause__, EOFError | OSError):
+            return TympanError("unreachable", f"{url} closed the connection at once", retryable=True)
         case InvalidHandshake() | WebSocketException():
             return TympanError("not_tympan", f"{url} does not speak Tympan's protocol: {error}")
         case TimeoutError():

@@ -7,7 +7,7 @@ class TympanError(Exception):
     """A refusal by the server, or by this client before anything was sent.
 
     The server's codes are those of docs/protocol.md. This client's own are: `unreachable`, `not_tympan`,
-    `connection_lost`, `ack_timeout`, `bad_server_message`, `bad_audio`, `bad_use`.
+    `connection_lost`, `goaway`, `ack_timeout`, `too_many_commands`, `bad_server_message`, `bad_audio`, `bad_use`.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False, retry_after_ms: int | None = None) -> None:
@@ -23,7 +23,7 @@ class TympanError(Exception):
 
 
 class ConnectionLost(TympanError):
-    """The connection ended before the session did. What was not acknowledged is still in the session's ring."""
+    """The connection ended before the session did, and the session could not be resumed, or not in time."""
 
     def __init__(self, message: str) -> None:
         super().__init__("connection_lost", message, retryable=True)

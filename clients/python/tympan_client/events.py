@@ -1,5 +1,6 @@
-"""The server's messages as frozen dataclasses. Fields and messages that this version does not know are tolerated.
+"""The server's messages as frozen dataclasses, and what the client says itself.
 
+Fields and messages that this version does not know are tolerated.
 `sample` fields count samples per channel at the declared rate; `_ms` fields are milliseconds on the same clock.
 """
 
@@ -37,7 +38,10 @@ class Ready(ServerEvent):
     model: ModelInfo
     max_message_bytes: int
     protocol: int = 1
+    resume_token: str | None = field(default=None, repr=False)
+    resumed: bool = False
     next_sample: int = 0
+    commands: int = 0
     interim: str = "stable"
     audio: Mapping[str, Any] = field(default_factory=dict)
     endpointing: Mapping[str, Any] = field(default_factory=dict)
@@ -45,9 +49,10 @@ class Ready(ServerEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack(ServerEvent):
-    """Audio before `sample` is safe with the server."""
+    """Audio before `sample` is safe with the server, and the first `commands` markers and other commands are."""
 
     sample: int
+    commands: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +137,7 @@ class Load(ServerEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoAway(ServerEvent):
-    """The server is about to stop: it closes the connection after `deadline_ms`."""
+    """The server closes this connection after `deadline_ms`. Before that, the client goes on over another one."""
 
     deadline_ms: int
     reason: str = "drain"
@@ -174,7 +179,27 @@ class UnknownEvent(ServerEvent):
     fields: Mapping[str, Any]
 
 
-Event = (
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnecting(ServerEvent):
+    """Said by this client: the connection is lost, and in `delay_s` it tries to resume the session."""
+
+    reason: str
+    """The code of the error that ended the connection or the attempt before: `connection_lost`, `goaway` ..."""
+    attempt: int
+    """1, 2, 3 ... since the connection was lost."""
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected(ServerEvent):
+    """Said by this client: the session goes on, where it was."""
+
+    attempts: int
+    lost_s: float
+    """Audio that could not be kept for so long; a `Gap` names it. 0: nothing is lost."""
+
+
+ServerMessage = (
     Ready
     | Ack
     | Speech
@@ -188,8 +213,9 @@ Event = (
     | Summary
     | UnknownEvent
 )
+Event = ServerMessage | Reconnecting | Reconnected
 
-EVENT_TYPES: Mapping[str, type[Event]] = {
+EVENT_TYPES: Mapping[str, type[ServerMessage]] = {
     "ready": Ready,
     "ack": Ack,
     "speech": Speech,
@@ -205,7 +231,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 """The `type` on the wire, and the class here."""
 
 
-def parse_event(message: object) -> Event:
+def parse_event(message: object) -> ServerMessage:
     """A decoded server message (a mapping with `type`) as its dataclass.
 
     Raises:

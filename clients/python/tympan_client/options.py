@@ -1,4 +1,7 @@
-"""What a session can ask for. None means: as the server decides (docs/protocol.md has its defaults)."""
+"""What a session can ask for, and how its connection is kept.
+
+None in a session's options means: as the server decides (docs/protocol.md has its defaults).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tympan_client.errors import TympanError
 Encoding = Literal["s16le", "f32le", "mulaw", "alaw"]
 InterimPolicy = Literal["stable", "append_only", "off"]
 Codec = Literal["msgpack", "json"]
+Overflow = Literal["drop", "wait"]
 
 SAMPLE_RATES = (8000, 16000, 24000, 44100, 48000)
 BYTES_PER_SAMPLE: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
@@ -69,16 +73,42 @@ class SessionOptions:
         )
 
 
-def merge_options(options: SessionOptions, changes: Mapping[str, Any]) -> SessionOptions:
-    """`options` with some fields changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """How a session is kept alive when its connection is lost."""
 
-    Raises:
-        TympanError: `bad_use` for a name that is no option.
-    """
-    known = {field.name for field in dataclasses.fields(SessionOptions)}
-    if unknown := sorted(set(changes) - known):
-        raise TympanError("bad_use", f"unknown option {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    return dataclasses.replace(options, **changes)
+    reconnect: bool = True
+    """Connect again and resume the session. False: a lost connection is raised."""
+    resume_window_s: float = 60.0
+    """How long after the loss this is tried. 30 s of audio are kept, and servers take no gap of more than 60 s."""
+    connect_window_s: float = 0.0
+    """How long the first connection is tried for while the server is away, busy or draining; 0: once."""
+    heartbeat_s: float = 4.0
+    """How often the server is pinged, and how long it has for the answer."""
+    on_overflow: Overflow | None = None
+    """What sending does while the connection is away and no more audio can be kept: `drop` the oldest audio, which is
+    then reported by a `Gap`, or `wait`. None: `send` drops, since a microphone cannot wait, and `stream` waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    session: SessionOptions = SessionOptions()
+    connection: ConnectionOptions = ConnectionOptions()
+
+    def changed(self, changes: Mapping[str, Any]) -> ClientOptions:
+        """With some fields of either changed.
+
+        Raises:
+            TympanError: `bad_use` for a name that is no option.
+        """
+        names = [{field.name for field in dataclasses.fields(part)} for part in (self.session, self.connection)]
+        if unknown := sorted(set(changes) - names[0] - names[1]):
+            known = ", ".join(sorted(names[0] | names[1]))
+            raise TympanError("bad_use", f"unknown option {unknown[0]!r}; known are {known}")
+        session, connection = ({name: value for name, value in changes.items() if name in part} for part in names)
+        return ClientOptions(
+            dataclasses.replace(self.session, **session), dataclasses.replace(self.connection, **connection)
+        )
 
 
 def settings(endpointing: Endpointing | None) -> dict[str, Any] | None:

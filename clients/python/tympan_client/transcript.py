@@ -44,9 +44,10 @@ class Transcript:
         self._utterances: dict[int, Utterance] = {}
 
     def apply(self, update: TranscriptUpdate) -> Utterance:
-        """The utterance that the update belongs to, after it. Updates older than what is known change nothing."""
+        """The utterance that the update belongs to, after it. Interims older than what is known change nothing; a final
+        always counts: after a resume its revision may be lower than an interim's that the server has forgotten."""
         utterance = self._utterances.setdefault(update.utterance, Utterance(update.utterance, update.channel))
-        if utterance.final or update.revision < utterance.revision:
+        if utterance.final or (update.revision < utterance.revision and not update.final):
             return utterance
         utterance.words[update.from_word :] = update.words
         utterance.revision = update.revision
