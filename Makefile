@@ -18,7 +18,7 @@ BENCH_ARGS ?=
 help:
 	@echo "make install   the service and its client into .venv"
 	@echo "make demo      start the service, play a voice to it, watch the captions; then the page stays up"
-	@echo "make test      all tests (installs what they need: redis-server, chromium, libportaudio2)"
+	@echo "make test      all tests (installs what they need: redis-server, haproxy, chromium, libportaudio2)"
 	@echo "make style     ruff: lint and format"
 	@echo "make types     mypy --strict"
 	@echo "make bench     accuracy and capacity over the bundled clips; writes docs/performance.md (about 40 minutes;"
@@ -63,11 +63,12 @@ $(STAMPS)/install: $(STAMPS)/venv $(PROJECT_FILES)
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
-	$(PIP) -e clients/python -e '.[dev,redis]'
+	$(PIP) -e clients/python -e '.[dev]'
 	@touch $@
 
 test-tools:
 	@command -v redis-server >/dev/null || $(call apt,redis-server)
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || $(call apt,haproxy)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 		|| command -v google-chrome >/dev/null || $(call apt,chromium)
 	@PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q libportaudio || $(call apt,libportaudio2)

@@ -14,6 +14,10 @@ _DESCRIBE = ("git", "describe", "--always", "--dirty", "--exclude=*")
 PACKAGES = ("torch", "transformers", "numpy", "onnxruntime", "webrtcvad-wheels", "websockets", "uvicorn", "jiwer")
 
 
+FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+"""Of processors: what makes products faster."""
+
+
 def circumstances() -> dict[str, Any]:
     """`date` (UTC), `machine`, `versions` and the `commit` of the source tree, "-dirty" where it is not all committed
     (None outside a checkout). Ask as the measurement begins: the tree may change while it runs."""
@@ -22,7 +26,7 @@ def circumstances() -> dict[str, Any]:
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "features": [name for name in ("avx2", "avx512_bf16", "amx_bf16", "amx_int8") if name in _cpu_flags()],
+            "features": [name for name in FEATURES if name in _cpu_flags()],
             "system": f"{platform.system()} {platform.machine()}",
             "load_1min": load(),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -71,6 +71,12 @@ class StreamSettings:
     """In lock step: the service has decoded so much before the next is sent. A multiple of the grid."""
     patience_s: float = 120.0
     """Longest wait for any one answer."""
+
+
+def with_silence(clip: Clip) -> Clip:
+    """The clip with the silence after it that a paced stream sends."""
+    silence = np.zeros(TRAILING_SILENCE_MS * clip.sample_rate // 1000, dtype=clip.samples.dtype)
+    return replace(clip, samples=np.concatenate([clip.samples, silence]))
 
 
 async def stream_clip(clip: Clip, settings: StreamSettings, pace: Pace) -> Exchange:
@@ -142,8 +148,7 @@ class _Conversation:
         chunk = min(settings.chunk_ms * clip.sample_rate // 1000 or largest, largest)
         samples = clip.samples
         if pace == "real_time":
-            silence = np.zeros(TRAILING_SILENCE_MS * clip.sample_rate // 1000, dtype=samples.dtype)
-            samples = np.concatenate([samples, silence])
+            samples = with_silence(clip).samples
         async for piece in self._paced(samples, chunk, pace):
             await self._send(Audio(first_sample=self._next_sample, data=piece.astype("<i2").tobytes()))
             self._next_sample += len(piece)

@@ -35,11 +35,14 @@ def main() -> None:
     clips = utterances(load_samples(args.manifest, args.clips))
     rows = []
     for streams in args.streams:
-        engine = build_engine(args.model, args.device, EngineSettings(threads=args.threads, max_batch=max(64, streams)))
+        settings = EngineSettings(threads=args.threads, max_batch=max(64, streams), precision=args.precision)
+        engine = build_engine(args.model, args.device, settings)
         rows.append(measure(engine, clips, streams, max(4, round(args.seconds / BLOCK_S)), args.seed))
     show(rows, Console())
     if args.json:
-        write_result(args.json, {"circumstances": about, "threads": args.threads, "rows": rows})
+        write_result(
+            args.json, {"circumstances": about, "threads": args.threads, "precision": engine.precision, "rows": rows}
+        )
 
 
 def measure(
@@ -127,6 +130,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of audio of each stream")
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto", help="float32, bfloat16 or int8")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)

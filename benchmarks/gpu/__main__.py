@@ -23,7 +23,8 @@ from benchmarks.gpu.ceilings import bytes_per_s, flops_per_s
 from benchmarks.gpu.geometry import GEOMETRIES, parameters, random_weights
 from benchmarks.gpu.step import Streams, bytes_of_step, flops_of_step
 from benchmarks.results_file import write_result
-from inference.engine.device import DeviceError, choose_device, choose_dtype
+from inference.engine.device import DeviceError, choose_device
+from inference.engine.precision import choose_precision, torch_dtype
 from inference.whisper.model import build_model
 
 BLOCK_S = 0.5
@@ -37,7 +38,7 @@ def main() -> int:
     except DeviceError as error:
         print(f"benchmarks.gpu: {error}", file=sys.stderr)
         return 2
-    dtype = choose_dtype(device)
+    dtype = torch_dtype(choose_precision("auto", device))
     if device.type == "cpu":
         torch.set_num_threads(options.threads)
     began = circumstances()

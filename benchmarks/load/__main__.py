@@ -27,7 +27,7 @@ from benchmarks.accuracy.__main__ import endpointing, progress_bars
 from benchmarks.accuracy.clips import Clip, ManifestError, load_clip, read_manifest
 from benchmarks.accuracy.exchange import Exchange
 from benchmarks.accuracy.service import TYMPAN_SERVE, RunningService, ServiceError, running_service
-from benchmarks.accuracy.stream import StreamSettings
+from benchmarks.accuracy.stream import StreamSettings, with_silence
 from benchmarks.circumstances import circumstances, load
 from benchmarks.load.knee import KneeSearch
 from benchmarks.load.resources import ResourceMeter, children
@@ -115,12 +115,12 @@ def _numbers(options: argparse.Namespace) -> Iterator[tuple[int, Any]]:
 
 
 def _alone(scripts: Sequence[Clip], settings: StreamSettings, progress: Progress) -> dict[str, Exchange]:
-    """Each script when it is the only stream, as fast as the service takes it."""
+    """Each script when it is the only stream, as fast as the service takes it: the same audio as when it is paced."""
     bar = progress.add_task("alone", total=len(scripts))
     found = {}
     for script in scripts:
         (outcome,) = asyncio.run(
-            run_stage([script], [0.0], settings, lambda more: progress.advance(bar, more), "at_once")
+            run_stage([with_silence(script)], [0.0], settings, lambda more: progress.advance(bar, more), "at_once")
         )
         if outcome.exchange is None:
             raise LoadError(f"a stream alone failed: {outcome.problem}")

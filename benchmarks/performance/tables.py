@@ -48,7 +48,7 @@ def engine(result: Result) -> str:
         [f"{part}, ms per second of audio", *(f"{row['ms_per_audio_s'].get(part, 0.0):.1f}" for row in found)]
         for part in parts
     ]
-    threads = f"Threads: {result['threads']}. {measured_on(result['circumstances'])}"
+    threads = f"Threads: {result['threads']}, {result['precision']}. {measured_on(result['circumstances'])}"
     return f"{threads}\n\n{rows(['streams at once', *(str(row['streams']) for row in found)], lines)}"
 
 
