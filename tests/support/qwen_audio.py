@@ -9,24 +9,8 @@ from tempfile import TemporaryDirectory
 
 from inference.qwen_audio.tokenizer import FILE_NAME, QwenTokenizer, load_tokenizer
 
-MERGES = (
-    b"th",
-    b"the",
-    b" the",
-    b" a",
-    b"in",
-    b"er",
-    b"is",
-    b"ll",
-    b"llo",
-    b"ello",
-    b"hello",
-    b" w",
-    b"or",
-    b"\n\n",
-    b"  ",
-)
-MERGES += ("你".encode()[:2], "你".encode(), "é".encode(), "👋".encode()[:2])
+_WORDS = ["th", "the", " the", " a", "in", "er", "is", "ll", "llo", "ello", "hello", " w", "or", "\n\n", "  ", "é"]
+MERGES = (*(word.encode() for word in _WORDS), "你".encode()[:2], "你".encode(), "👋".encode()[:2])
 RANKS = 256 + len(MERGES)
 
 
