@@ -1,0 +1,97 @@
+"""Tiny checkpoints of the adapters' families, with random weights: they say something, and nothing that means much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, decoders, models
+
+WORDS = ("a", "the", "one", "two", "red", "sea", "go", "no")
+
+
+def write_checkpoint(family: str, folder: Path) -> Path:
+    """The folder, with config.json, model.safetensors and the tokenizer of a family."""
+    torch.manual_seed(11)
+    folder.mkdir(parents=True, exist_ok=True)
+    _WRITERS[family](folder)
+    return folder
+
+
+def _randomise(model: Any, spread: float) -> None:
+    """Weights so large that what is heard changes what is said."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and "embed_positions" not in name:
+                parameter.normal_(0.0, spread / parameter[0].numel() ** 0.5)
+
+
+def melody(seconds: float, seed: int = 0) -> NDArray[np.float32]:
+    """Tones that change four times a second, with noise: samples of -1 to 1 at 16 kHz."""
+    dice = np.random.default_rng(seed)
+    count = round(seconds * 16_000)
+    pitch = np.repeat(dice.uniform(150, 4000, count // 4_000 + 1), 4_000)[:count]
+    loudness = np.repeat(dice.uniform(0.02, 0.6, count // 4_000 + 1), 4_000)[:count]
+    tone = loudness * np.sin(2 * np.pi * np.cumsum(pitch) / 16_000)
+    return (tone + 0.01 * dice.standard_normal(count)).astype(np.float32)
+
+
+@torch.no_grad()
+def _centre(linear: Any, heard: torch.Tensor, spread: float) -> None:
+    """Makes a layer's answers to what it heard, shape (frames, width), vary around zero by `spread`."""
+    scale = spread / heard.std(0).mean()
+    linear.weight.mul_(scale)
+    linear.bias.copy_((linear.bias - heard.mean(0)) * scale)
+
+
+def _write_nemotron(folder: Path) -> None:
+    from transformers import (
+        NemotronAsrStreamingConfig,
+        NemotronAsrStreamingFeatureExtractor,
+        NemotronAsrStreamingForRNNT,
+    )
+
+    pieces = ["<unk>", *(f"\u2581{word}" for word in WORDS), *"bcdfghk"]
+    tokenizer = Tokenizer(models.Unigram([(piece, -float(rank)) for rank, piece in enumerate(pieces)], unk_id=0))
+    tokenizer.add_special_tokens([AddedToken("<unk>", special=True), AddedToken("<blank>", special=True)])
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    encoder = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "subsampling_conv_channels": 8,
+        "num_mel_bins": 16,
+        "sliding_window": 15,
+    }
+    config = NemotronAsrStreamingConfig(
+        encoder_config=encoder,
+        vocab_size=len(pieces) + 1,
+        blank_token_id=len(pieces),
+        decoder_hidden_size=24,
+        num_decoder_layers=1,
+        max_symbols_per_step=3,
+    )
+    model = NemotronAsrStreamingForRNNT(config).eval()
+    _randomise(model, 1.5)
+    extractor = NemotronAsrStreamingFeatureExtractor(feature_size=16)
+    mel = extractor(melody(8.0), sampling_rate=16_000, return_tensors="pt").input_features
+    with torch.no_grad():
+        heard = model.get_audio_features(mel, num_lookahead_tokens=6).pooler_output[0]
+        _centre(model.encoder_projector, heard, 1.5)
+        begun = model.decoder(torch.tensor([[config.blank_token_id]]))[0]
+        heard = model.get_audio_features(mel, num_lookahead_tokens=6).pooler_output[0]
+        _centre(model.joint.head, model.joint(begun, heard), 2.0)
+        model.joint.head.bias[config.blank_token_id] += 2.0
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+
+
+_WRITERS: dict[str, Callable[[Path], None]] = {
+    "nemotron_asr_streaming": _write_nemotron,
+}
