@@ -104,7 +104,8 @@ class NemotronEngine(AdapterEngine[NemotronState]):
 
     def _reach(self, mel_frames: int) -> int:
         """Samples that so many mel frames look at: the last one is centred on its hop."""
-        return (mel_frames - 1) * self.hop + self.extractor.win_length // 2
+        window: int = self.extractor.win_length
+        return (mel_frames - 1) * self.hop + window // 2
 
     def _take(self, state: NemotronState, samples: Samples) -> None:
         """Encodes and decodes the next chunk; `samples` reach over it."""

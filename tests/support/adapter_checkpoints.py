@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,55 @@ def _write_nemotron(folder: Path) -> None:
     extractor.save_pretrained(folder)
 
 
+def _write_voxtral(folder: Path) -> None:
+    from transformers import (
+        VoxtralRealtimeConfig,
+        VoxtralRealtimeFeatureExtractor,
+        VoxtralRealtimeForConditionalGeneration,
+    )
+
+    control = ["<unk>", "<s>", "</s>", "[STREAMING_PAD]", "[STREAMING_WORD]", "[UNUSED]"]
+    pieces = [*(f" {word}".encode() for word in WORDS), *(letter.encode() for letter in "bcdfghk"), b"\xc3", b"\xa9"]
+    vocabulary = [{"rank": rank, "token_bytes": base64.b64encode(piece).decode()} for rank, piece in enumerate(pieces)]
+    size = len(control) + len(pieces)
+    tekken = {
+        "config": {"default_vocab_size": size, "default_num_special_tokens": len(control)},
+        "vocab": vocabulary,
+        "special_tokens": [{"rank": rank, "token_str": name} for rank, name in enumerate(control)],
+        "audio": {"transcription_delay_ms": 240.0, "streaming_n_left_pad_tokens": 4},
+    }
+    (folder / "tekken.json").write_text(json.dumps(tekken))
+    audio = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "head_dim": 16,
+        "num_mel_bins": 16,
+        "sliding_window": 50,
+        "vocab_size": size,
+    }
+    text = {
+        "vocab_size": size,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "sliding_window": 64,
+    }
+    model = VoxtralRealtimeForConditionalGeneration(
+        VoxtralRealtimeConfig(audio_config=audio, text_config=text, tie_word_embeddings=False)
+    ).eval()
+    _randomise(model, 1.5)
+    with torch.no_grad():
+        model.lm_head.weight[control.index("</s>")] = 0.0  # it does not end its text by itself
+    model.save_pretrained(folder)
+    VoxtralRealtimeFeatureExtractor(feature_size=16).save_pretrained(folder)
+
+
 _WRITERS: dict[str, Callable[[Path], None]] = {
     "nemotron_asr_streaming": _write_nemotron,
+    "voxtral_realtime": _write_voxtral,
 }
