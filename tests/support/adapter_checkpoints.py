@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 WORDS = ("a", "the", "one", "two", "red", "sea", "go", "no")
 
@@ -142,7 +142,88 @@ def _write_voxtral(folder: Path) -> None:
     VoxtralRealtimeFeatureExtractor(feature_size=16).save_pretrained(folder)
 
 
+QWEN_SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|audio_start|>",
+    "<|audio_end|>",
+    "<|audio_pad|>",
+    "<asr_text>",
+    "<|audio_bos|>",
+    "<|AUDIO|>",
+    "<|audio_eos|>",
+)
+
+
+def _write_byte_level_tokenizer(folder: Path) -> Tokenizer:
+    """Bytes, and Qwen's special tokens behind them."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: rank for rank, letter in enumerate(alphabet)}
+    merges = []
+    for word in WORDS:
+        letters = ["\u0120", *word]
+        while len(letters) > 1:
+            joined = letters[0] + letters[1]
+            if joined not in vocabulary:
+                merges.append((letters[0], letters[1]))
+                vocabulary[joined] = len(vocabulary)
+            letters = [joined, *letters[2:]]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in QWEN_SPECIAL])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tokenizer
+
+
+def _text_config(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+    }
+
+
+def _write_qwen3_asr(folder: Path) -> None:
+    from transformers import Qwen3ASRConfig, Qwen3ASRFeatureExtractor, Qwen3ASRForConditionalGeneration
+
+    tokenizer = _write_byte_level_tokenizer(folder)
+    audio = {
+        "num_mel_bins": 16,
+        "encoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "d_model": 32,
+        "output_dim": 32,
+        "downsample_hidden_size": 8,
+    }
+    config = Qwen3ASRConfig(
+        audio_config=audio,
+        text_config={**_text_config(tokenizer), "head_dim": 16},
+        audio_token_id=tokenizer.token_to_id("<|audio_pad|>"),
+        eos_token_id=(tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>")),
+        pad_token_id=tokenizer.token_to_id("<|endoftext|>"),
+        tie_word_embeddings=False,
+    )
+    model = Qwen3ASRForConditionalGeneration(config).eval()
+    _randomise(model, 1.5)
+    extractor = Qwen3ASRFeatureExtractor(feature_size=16)
+    mel = extractor(melody(8.0), sampling_rate=16_000, padding="longest", return_tensors="pt")["input_features"]
+    with torch.no_grad():
+        heard = model.get_audio_features(mel, torch.ones(mel.shape[0], mel.shape[2])).pooler_output
+        _centre(model.model.multi_modal_projector.linear_2, heard, 1.5)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+
+
 _WRITERS: dict[str, Callable[[Path], None]] = {
     "nemotron_asr_streaming": _write_nemotron,
+    "qwen3_asr": _write_qwen3_asr,
     "voxtral_realtime": _write_voxtral,
 }
