@@ -11,6 +11,7 @@ from inference.pool.interface import EngineStartError
 
 ENGINES: dict[str, tuple[str, str]] = {
     "nemotron_asr_streaming": ("inference.adapters.nemotron", "NemotronEngine"),
+    "qwen2_audio": ("inference.adapters.qwen2_audio", "Qwen2AudioEngine"),
     "qwen3_asr": ("inference.adapters.qwen3_asr", "Qwen3AsrEngine"),
     "voxtral_realtime": ("inference.adapters.voxtral", "VoxtralEngine"),
 }

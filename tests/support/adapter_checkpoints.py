@@ -153,6 +153,8 @@ QWEN_SPECIAL = (
     "<|audio_bos|>",
     "<|AUDIO|>",
     "<|audio_eos|>",
+    "<|en|>",
+    "<|de|>",
 )
 
 
@@ -222,8 +224,34 @@ def _write_qwen3_asr(folder: Path) -> None:
     extractor.save_pretrained(folder)
 
 
+def _write_qwen2_audio(folder: Path) -> None:
+    from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
+
+    tokenizer = _write_byte_level_tokenizer(folder)
+    audio = {
+        "num_mel_bins": 16,
+        "encoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "d_model": 32,
+    }
+    config = Qwen2AudioConfig(
+        audio_config=audio, text_config=_text_config(tokenizer), audio_token_index=tokenizer.token_to_id("<|AUDIO|>")
+    )
+    model = Qwen2AudioForConditionalGeneration(config).eval()
+    _randomise(model, 1.5)
+    extractor = WhisperFeatureExtractor(feature_size=16)
+    mel = extractor(melody(30.0), sampling_rate=16_000, return_tensors="pt").input_features
+    with torch.no_grad():
+        heard = model.model.multi_modal_projector(model.model.audio_tower(mel).last_hidden_state)[0]
+        _centre(model.model.multi_modal_projector.linear, heard, 1.5)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+
+
 _WRITERS: dict[str, Callable[[Path], None]] = {
     "nemotron_asr_streaming": _write_nemotron,
+    "qwen2_audio": _write_qwen2_audio,
     "qwen3_asr": _write_qwen3_asr,
     "voxtral_realtime": _write_voxtral,
 }
