@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inference.adapters.families import FAMILIES
 from streaming.cli import doctor, models
 from streaming.cli import probe as probe_module
 from streaming.cli.doctor import Check
@@ -55,7 +56,28 @@ def test_models_tells_what_is_accepted_and_what_is_at_hand(
 
 def test_models_for_programs_is_json(answer: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert models.run(parsed(models, "--json")) == 0
-    assert json.loads(capsys.readouterr().out)["at_hand"] == AT_HAND["models"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["at_hand"] == AT_HAND["models"]
+    assert "tiny.en" in told["accepted"]
+    families = {family["model_type"]: family for family in told["families"]}
+    assert families["whisper"]["verified"][0]["how"] == "real weights"
+    assert families["qwen2_audio"]["streaming"] == "whole"
+    assert (
+        families["qwen2_audio"]["memory"][0]["weights_bytes"] == 2 * families["qwen2_audio"]["memory"][0]["parameters"]
+    )
+
+
+def test_models_tells_of_each_family_what_it_can_do_what_it_takes_and_what_was_verified(
+    answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models.run(parsed(models)) == 0
+    shown = capsys.readouterr().out
+    for family in FAMILIES:
+        assert f"{family.model_type}: {family.name}" in shown
+        assert all(f"{evidence.proof}: {evidence.shows} ({evidence.test})" in shown for evidence in family.evidence)
+    assert "tasks      transcribe, translate; 8 languages, told or found out" in shown
+    assert "memory     mistralai/Voxtral-Mini-4B-Realtime-2602: 8.86 GB, and" in shown
+    assert "times      none: a word has the segment's bounds" in shown
 
 
 def test_a_checked_model_was_loaded(answer: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,239 @@
+"""The families of models that Tympan runs: what each can do, what it keeps of a stream, and what was verified how.
+
+No torch: the gateway reads this for `tympan models`. `docs/models.md` is written from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inference.adapters import memory
+from inference.pool.tasks import TaskName
+
+Streaming = Literal["incremental", "windowed", "whole"]
+"""incremental: an interim encodes what is new; windowed: a window is encoded again until it is full, and then
+never; whole: the whole utterance is encoded for each answer."""
+Proof = Literal["real weights", "golden vectors", "structure only"]
+"""With published weights; against outputs of the original code for a given checkpoint; with a tiny random checkpoint,
+against transformers' own generation, so that nothing is known of the accuracy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    proof: Proof
+    test: str
+    """The file whose tests are the evidence."""
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A checkpoint that the family is published as, and the part of its configuration that its memory follows from."""
+
+    name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    weights_bytes: int
+    stream_bytes: int
+    """What stays of one utterance between jobs, its PCM included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    model_type: str
+    """As config.json has it."""
+    code: Literal["own", "transformers"]
+    tasks: tuple[TaskName, ...]
+    languages: str
+    streaming: Streaming
+    keeps: str
+    """What of an utterance is kept between jobs."""
+    times: str
+    """Where the words' times come from."""
+    batch: str
+    """How jobs of one step run."""
+    published: tuple[Published, ...]
+    evidence: tuple[Evidence, ...]
+    parameters: Callable[[Mapping[str, Any]], int]
+    stream_values: Callable[[Mapping[str, Any], float], int]
+    """Numbers that are kept of an utterance of so many seconds."""
+
+    def memory(self, config: Mapping[str, Any], seconds: float, bytes_per_value: int = 2) -> Memory:
+        """For a model of this configuration and one stream whose open utterance has lasted `seconds`.
+
+        `bytes_per_value`: 2 for bfloat16, 4 for float32. Activations of a running step are not counted.
+        """
+        return Memory(
+            self.parameters(config) * bytes_per_value,
+            self.stream_values(config, seconds) * bytes_per_value + round(memory.PCM_BYTES_PER_S * seconds),
+        )
+
+
+_ADAPTERS = "tests/unit/inference/adapters"
+_CONTRACT = Evidence(
+    "structure only",
+    f"{_ADAPTERS}/test_adapter_contract.py",
+    "the engine's contract: one answer for each job, neither chunks nor neighbours matter, work is bounded",
+)
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="Whisper",
+        model_type="whisper",
+        code="own",
+        tasks=("transcribe", "translate"),
+        languages="English, or 99 languages (multilingual checkpoints; these also translate to English)",
+        streaming="incremental",
+        keeps="keys and values of encoder and cross-attention, features; a final encodes its utterance once more",
+        times="cross-attention, 20 ms",
+        batch="all jobs of a step in one batch",
+        published=(
+            Published(
+                "tiny.en",
+                {
+                    "d_model": 384,
+                    "encoder_layers": 4,
+                    "decoder_layers": 4,
+                    "encoder_ffn_dim": 1536,
+                    "decoder_ffn_dim": 1536,
+                    "vocab_size": 51864,
+                },
+            ),
+        ),
+        evidence=(
+            Evidence(
+                "real weights",
+                "tests/unit/inference/engine/test_whisper_engine.py",
+                "the bundled tiny.en; other sizes have the same code and were not run",
+            ),
+        ),
+        parameters=memory.whisper_parameters,
+        stream_values=memory.whisper_stream,
+    ),
+    Family(
+        name="Nemotron streaming ASR",
+        model_type="nemotron_asr_streaming",
+        code="transformers",
+        tasks=("transcribe",),
+        languages="English",
+        streaming="incremental",
+        keeps="the encoder's keys and values (5.6 s), the convolutions' left sides, the RNN-T's state",
+        times="the frame of 80 ms at which a token was emitted",
+        batch="one by one",
+        published=(Published("nvidia/nemotron-speech-streaming-en-0.6b", {}),),
+        evidence=(
+            Evidence(
+                "structure only",
+                f"{_ADAPTERS}/test_nemotron_adapter.py",
+                "tokens and frames equal transformers' own streaming generation",
+            ),
+            _CONTRACT,
+        ),
+        parameters=memory.nemotron_parameters,
+        stream_values=memory.nemotron_stream,
+    ),
+    Family(
+        name="Voxtral Realtime",
+        model_type="voxtral_realtime",
+        code="transformers",
+        tasks=("transcribe",),
+        languages="13 languages, which the model finds out by itself",
+        streaming="incremental",
+        keeps="keys and values of the encoder (15 s) and of the language model, the convolutions' left sides",
+        times="the step of 80 ms at which a token was said, less the delay",
+        batch="one by one",
+        published=(Published("mistralai/Voxtral-Mini-4B-Realtime-2602", {}),),
+        evidence=(
+            Evidence(
+                "structure only",
+                f"{_ADAPTERS}/test_voxtral_adapter.py",
+                "tokens of each step equal transformers' own streaming generation",
+            ),
+            _CONTRACT,
+        ),
+        parameters=memory.voxtral_parameters,
+        stream_values=memory.voxtral_stream,
+    ),
+    Family(
+        name="Qwen3-ASR",
+        model_type="qwen3_asr",
+        code="transformers",
+        tasks=("transcribe",),
+        languages="30 languages, told or found out",
+        streaming="windowed",
+        keeps="the language model's keys and values for the prompt and full windows of 8 s",
+        times="none: a word has the segment's bounds",
+        batch="one by one",
+        published=(
+            Published("Qwen/Qwen3-ASR-1.7B-hf", {"audio_config": {"output_dim": 2048}}),
+            Published(
+                "Qwen/Qwen3-ASR-0.6B-hf",
+                {
+                    "audio_config": {
+                        "output_dim": 1024,
+                        "encoder_layers": 18,
+                        "d_model": 896,
+                        "encoder_ffn_dim": 3584,
+                    },
+                    "text_config": {"hidden_size": 1024, "intermediate_size": 3072},
+                },
+            ),
+        ),
+        evidence=(
+            Evidence(
+                "structure only",
+                f"{_ADAPTERS}/test_qwen3_asr_adapter.py",
+                "text within a window equals transformers' generation; a window's embeddings are the same alone",
+            ),
+            _CONTRACT,
+        ),
+        parameters=memory.qwen3_asr_parameters,
+        stream_values=memory.qwen3_asr_stream,
+    ),
+    Family(
+        name="Qwen2-Audio",
+        model_type="qwen2_audio",
+        code="transformers",
+        tasks=("transcribe", "translate"),
+        languages="8 languages, told or found out",
+        streaming="whole",
+        keeps="the embeddings of the last job's audio; each other job encodes a window of 30 s",
+        times="none: a word has the segment's bounds",
+        batch="one by one",
+        published=(
+            Published(
+                "Qwen/Qwen2-Audio-7B",
+                {
+                    "text_config": {
+                        "hidden_size": 4096,
+                        "intermediate_size": 11008,
+                        "num_hidden_layers": 32,
+                        "num_attention_heads": 32,
+                        "num_key_value_heads": 32,
+                        "vocab_size": 156032,
+                    }
+                },
+            ),
+        ),
+        evidence=(
+            Evidence(
+                "structure only",
+                f"{_ADAPTERS}/test_qwen2_audio_adapter.py",
+                "text equals transformers' generation; the task is the instruction in the prompt",
+            ),
+            _CONTRACT,
+        ),
+        parameters=memory.qwen2_audio_parameters,
+        stream_values=memory.qwen2_audio_stream,
+    ),
+)
+
+
+def family_of(model_type: str) -> Family | None:
+    return next((family for family in FAMILIES if family.model_type == model_type), None)
