@@ -38,11 +38,15 @@ def build_adapter(model: str, device: str, threads: int | None = None, precision
         )
     place = find_place(device, threads, precision)
     module, name = ENGINES[checkpoint.model_type]
-    engine_class: Any = getattr(import_module(module), name)
     try:
+        engine_class: Any = getattr(import_module(module), name)
         engine: StepEngine = engine_class(checkpoint, place)
     except EngineStartError:
         raise
+    except ImportError as error:
+        raise EngineStartError(
+            f"{model} needs a transformers that has {checkpoint.model_type} ({error}): install 5.23 or newer."
+        ) from error
     except Exception as error:
         raise EngineStartError(
             f"{model} could not be made an engine ({type(error).__name__}: {error}): get the whole checkpoint again."

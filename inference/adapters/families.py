@@ -1,6 +1,6 @@
 """The families of models that Tympan runs: what each can do, what it keeps of a stream, and what was verified how.
 
-No torch: the gateway reads this for `tympan models`. `docs/models.md` is written from it.
+No torch: the gateway reads this for `tympan models`. `docs/models.md` says the same.
 """
 
 from __future__ import annotations

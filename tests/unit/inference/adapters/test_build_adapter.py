@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from inference.adapters import build
 from inference.adapters.build import build_adapter
 from inference.pool.interface import EngineStartError
 from tests.support.adapter_checkpoints import write_checkpoint
@@ -99,3 +100,8 @@ def test_a_precision_that_is_asked_for_is_taken(folder: Path) -> None:
     engine: Any = build_adapter(str(folder), "cpu", 1, "bfloat16")
     assert engine.info.dtype == "bfloat16"
     assert engine.model.joint.head.weight.dtype is torch.bfloat16
+
+
+def test_a_transformers_that_does_not_have_the_family(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(build.ENGINES, FAMILY, ("inference.adapters.absent", "NemotronEngine"))
+    assert "5.23 or newer" in refused(folder)
