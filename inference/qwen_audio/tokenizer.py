@@ -91,20 +91,27 @@ class Detokenizer:
         self._tokenizer = tokenizer
         self._times = times
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._last = ""
 
     def push(self, token: int) -> str:
         """The text that is certain with this token; empty while a character is incomplete."""
         piece = self._tokenizer.piece(token)
-        if piece:
-            return self._decoder.decode(piece)
-        seconds = self._tokenizer.specials.seconds(token) if self._times else None
-        return self.finish() + ("" if seconds is None else f"{seconds:.2f}")
+        text = self._decoder.decode(piece) if piece else self.finish() + self._time(token)
+        self._last = text[-1:] or self._last
+        return text
 
     def finish(self) -> str:
         """What is left of a character that was cut off: U+FFFD, or nothing."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest
+
+    def _time(self, token: int) -> str:
+        seconds = self._tokenizer.specials.seconds(token) if self._times else None
+        if seconds is None:
+            return ""
+        apart = " " if self._last.isascii() and self._last.isalnum() else ""
+        return f"{apart}{seconds:.2f}"
 
 
 def load_tokenizer(folder: Path) -> QwenTokenizer:

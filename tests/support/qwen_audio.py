@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from inference.qwen_audio.special_tokens import SPECIAL_TOKENS
 from inference.qwen_audio.tokenizer import FILE_NAME, QwenTokenizer, load_tokenizer
 
 _WORDS = ["th", "the", " the", " a", "in", "er", "is", "ll", "llo", "ello", "hello", " w", "or", "\n\n", "  ", "é"]
@@ -39,3 +41,10 @@ def tokenizer(vocabulary: int = RANKS) -> QwenTokenizer:
     with TemporaryDirectory() as folder:
         write_tiktoken(Path(folder), vocabulary)
         return load_tokenizer(Path(folder))
+
+
+def spell(shown: str, tokenizer: QwenTokenizer) -> list[int]:
+    """The tokens of an answer as it is written for people, `<|0.54|>hello<|0.86|>`: only a test may read tags so."""
+    ids = {written: tokenizer.specials.base + place for place, written in enumerate(SPECIAL_TOKENS)}
+    parts = re.split(r"(<\|[\w.]+\|>)", shown)
+    return [token for part in parts for token in ([ids[part]] if part in ids else tokenizer.encode_text(part))]
