@@ -76,6 +76,8 @@ class SpecialTokens:
         self.audio_pad = base + _PLACES[AUDIO_PAD]
         self.audio_start = base + _PLACES[AUDIO_START]
         self.audio_end = base + _PLACES[AUDIO_END]
+        self.audio = frozenset({self.audio_start, self.audio_pad, self.audio_end})
+        """Where a clip's frames stand; never part of text."""
         self.ends = frozenset({self.end_of_text, self.im_start, self.im_end})
         """After any of these nothing belongs to the answer."""
 
