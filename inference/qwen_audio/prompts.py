@@ -76,9 +76,7 @@ class Prompt:
 
     def _check(self, spans: Sequence[int]) -> None:
         if len(spans) != self.clips:
-            raise ValueError(
-                f"the prompt has {self.clips} clips, and spans of {len(spans)} were given; one each is right"
-            )
+            raise ValueError(f"the prompt has {self.clips} clips, not {len(spans)}; each should have one span")
 
 
 @dataclass(frozen=True, slots=True)
