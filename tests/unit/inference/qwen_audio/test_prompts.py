@@ -133,6 +133,11 @@ def test_turns_are_framed_by_the_service_alone(turns: list[UserTurn | ModelTurn]
     assert all(0 <= token < SPECIALS.vocabulary for token in written)
 
 
+def test_an_answer_has_no_place_for_audio() -> None:
+    answer = (SPECIALS.audio_start, 97, SPECIALS.audio_pad, 98, SPECIALS.audio_end, SPECIALS.vocabulary, 99)
+    assert "assistant\nabc<|im_end|>" in shown(chat_prompt([ModelTurn(answer)], TOKENIZER))
+
+
 def test_an_answer_keeps_the_times_that_it_was_given_with() -> None:
     answer = (*TOKENIZER.encode_text("at "), SPECIALS.stamp(2.33), SPECIALS.im_end, *TOKENIZER.encode_text("more"))
     assert "at <|2.33|><|im_end|>\n<|im_start|>assistant" in shown(chat_prompt([ModelTurn(answer)], TOKENIZER))

@@ -88,6 +88,11 @@ def test_words_may_be_apart_without_silence_between_them() -> None:
     assert answer.complete
 
 
+def test_space_between_stamps_is_no_word() -> None:
+    answer = read("word_timestamps", "<|0.00|> <|0.54|> hello<|0.86|>" + END)
+    assert answer == Answer("hello", words=(TimedWord("hello", 0.54, 0.86),))
+
+
 def test_chinese_words_are_joined_without_spaces() -> None:
     answer = read("word_timestamps", "<|0.00|>你<|0.20|>好<|0.40|>" + END)
     assert answer.text == "你好"
@@ -95,8 +100,9 @@ def test_chinese_words_are_joined_without_spaces() -> None:
 
 
 def test_a_word_whose_end_was_cut_off_has_no_times() -> None:
-    answer = read("word_timestamps", "<|0.00|>one<|0.30|>two")
-    assert answer == Answer("one two", words=(TimedWord("one", 0.0, 0.3),), complete=False)
+    expected = Answer("one two", words=(TimedWord("one", 0.0, 0.3),), complete=False)
+    assert read("word_timestamps", "<|0.00|>one<|0.30|>two") == expected
+    assert read("word_timestamps", "<|0.00|>one<|0.30|>two" + END) == expected
 
 
 def test_a_stamp_that_goes_back_times_neither_the_word_before_nor_after_it() -> None:
@@ -185,6 +191,10 @@ def test_a_note_has_pitch_velocity_instrument_and_qualities() -> None:
     )
 
 
+def test_space_between_tags_says_nothing() -> None:
+    assert read("music_notes", NOTE.replace("<|", " <|") + END) == read("music_notes", NOTE + END)
+
+
 def test_a_note_may_have_no_qualities() -> None:
     answer = read("music_notes", NOTE.removesuffix("bright, reverb") + END)
     assert (answer.labels, answer.complete) == ((), True)
@@ -199,6 +209,7 @@ def test_a_note_may_have_no_qualities() -> None:
         ("<|pitch|><|midi_pitch_1|><|pitch|><|midi_pitch_2|>", {"pitch": "1"}, ()),
         ("a note: " + NOTE, {"pitch": "60", "velocity": "100", "instrument": "guitar"}, ("bright", "reverb")),
         (NOTE + ", loud", {"pitch": "60", "velocity": "100", "instrument": "guitar"}, ("bright", "reverb", "loud")),
+        (NOTE.partition("<|sonic|>")[0], {"pitch": "60", "velocity": "100", "instrument": "guitar"}, ()),
         (NOTE + NOTE, {"pitch": "60", "velocity": "100", "instrument": "guitar"}, ("bright", "reverb")),
         ("it is a guitar", {}, ()),
     ],
@@ -241,6 +252,11 @@ def test_nothing_that_was_said_may_be_an_entity() -> None:
 def test_half_an_entity_is_none(broken: str) -> None:
     answer = read("entities", entity("place", "Oslo") + broken + END)
     assert (answer.fields, answer.complete) == ({"place": "Oslo"}, False)
+
+
+def test_a_value_that_another_one_follows_has_no_type() -> None:
+    answer = read("entities", "<|startofentityvalue|>Bo<|endofentityvalue|>" + entity("person", "Cy") + END)
+    assert (answer.fields, answer.complete) == ({"person": "Cy"}, False)
 
 
 def test_an_utterance_has_a_scenario_an_action_and_entities() -> None:

@@ -203,6 +203,7 @@ def test_a_translation_is_into_english_if_nothing_else_is_said() -> None:
         (Task(name="translate", language="en", target="sv"), "no tag for the language 'sv'"),
         (Task(name="caption", target="<|im_end|>"), "no tag for the language '<|im_end|>'"),
         (Task(language="de", target="en"), "language that is spoken (de), not in en"),
+        (Task(language="de", target="zh_tr"), "language that is spoken (de), not in zh_tr"),
         (Task(target="en"), "language that is spoken (unknown), not in en"),
         (Task(name="translate", language="en"), "needs a target other than the spoken language en"),
         (Task(name="question"), "needs a question, in words"),
@@ -259,7 +260,7 @@ def test_tokens_that_are_no_tags_are_refused(tokens: list[int]) -> None:
 
 def test_tags_in_another_order_are_refused() -> None:
     tokens = encode(to_tags(Task(language="en")), tokenizer())
-    for wrong in (tokens[::-1], tokens[:3], (), tokens[1:]):
+    for wrong in (tokens[::-1], tokens[:3], (), tokens[1:], (*tokens, tokens[-1])):
         with pytest.raises(TaskError, match="not the tags of a task; they should be start, audio_language"):
             decode(wrong, tokenizer())
 
