@@ -1,0 +1,1 @@
+"""How weights are made: reproducible from a manifest and a configuration."""
