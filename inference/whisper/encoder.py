@@ -91,9 +91,13 @@ class WhisperIncrementalEncoder:
         return UtteranceState(
             start_sample=start_sample,
             mel=LogMel(config.mel_bins),
-            self_attention=KeyValues(config.encoder_layers, self.model),
-            cross_attention=KeyValues(config.decoder_layers, self.model),
+            self_attention=self._key_values(config.encoder_layers),
+            cross_attention=self._key_values(config.decoder_layers),
         )
+
+    def _key_values(self, layers: int) -> KeyValues:
+        model = self.model
+        return KeyValues(layers, model.config.heads, model.head_size, model.device, model.dtype)
 
     def advance(self, wanted: Iterable[tuple[UtteranceState, int]]) -> None:
         """Brings each utterance to a head: afterwards `head_frames` frames can be attended to.

@@ -13,27 +13,31 @@ from torch import Tensor
 
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.features import LogMel
-from inference.whisper.model import WhisperModel
 
 
 class KeyValues:
     """Keys and values of every layer for the frames of one utterance: (layers, 2, heads, capacity, head size)."""
 
-    _STEP = 250  # frames, 5 s
-
-    def __init__(self, layers: int, model: WhisperModel) -> None:
-        self._data = torch.empty(
-            (layers, 2, model.config.heads, 0, model.head_size), device=model.device, dtype=model.dtype
-        )
+    def __init__(
+        self, layers: int, heads: int, head_size: int, device: torch.device, dtype: torch.dtype, step: int = 250
+    ) -> None:
+        """`step`: capacity is reserved in steps of so many frames."""
+        self._data = torch.empty((layers, 2, heads, 0, head_size), device=device, dtype=dtype)
+        self._step = step
 
     def reserve(self, frames: int) -> None:
         layers, two, heads, have, size = self._data.shape
         if frames <= have:
             return
-        capacity = -(-frames // self._STEP) * self._STEP
+        capacity = self._capacity(frames)
         grown = self._data.new_empty((layers, two, heads, capacity, size))
         grown[:, :, :, :have] = self._data
         self._data = grown
+
+    def empty(self) -> KeyValues:
+        """One like it, with nothing in it."""
+        layers, _, heads, _, size = self._data.shape
+        return KeyValues(layers, heads, size, self._data.device, self._data.dtype, self._step)
 
     def write(self, layer: int, first: int, keys: Tensor, values: Tensor) -> None:
         """keys, values: (heads, n, head size), put at frames first … first + n."""
@@ -48,6 +52,14 @@ class KeyValues:
     @property
     def nbytes(self) -> int:
         return self._data.numel() * self._data.element_size()
+
+    def bytes_for(self, frames: int) -> int:
+        """`nbytes` after `reserve(frames)`."""
+        layers, two, heads, have, size = self._data.shape
+        return layers * two * heads * max(have, self._capacity(frames)) * size * self._data.element_size()
+
+    def _capacity(self, frames: int) -> int:
+        return -(-frames // self._step) * self._step
 
 
 @dataclass(slots=True)
