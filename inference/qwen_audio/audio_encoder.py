@@ -37,7 +37,7 @@ class AudioAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(rows, width) → (rows, heads, head size)."""
-        return x.view(x.shape[0], self.heads, -1)
+        return x.view(x.shape[0], self.heads, x.shape[1] // self.heads)
 
 
 class AudioBlock(nn.Module):
@@ -134,7 +134,7 @@ class AudioEncoder(nn.Module):
         `x` begins at an even frame of its clip; an odd last frame is dropped.
         """
         pairs = x.shape[0] // FRAMES_PER_TOKEN
-        pooled = x[: FRAMES_PER_TOKEN * pairs].view(pairs, FRAMES_PER_TOKEN, -1).mean(dim=1)
+        pooled = x[: FRAMES_PER_TOKEN * pairs].view(pairs, FRAMES_PER_TOKEN, x.shape[1]).mean(dim=1)
         projected: Tensor = self.proj(self.ln_post(pooled))
         return projected
 
@@ -149,8 +149,7 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 def _bidirectional(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """(n, heads, size) each → (n, heads * size)."""
-    rows = queries.shape[0]
     mixed = F.scaled_dot_product_attention(
         queries.transpose(0, 1)[None], keys.transpose(0, 1)[None], values.transpose(0, 1)[None]
     )
-    return mixed[0].transpose(0, 1).reshape(rows, -1)
+    return mixed[0].transpose(0, 1).flatten(1)

@@ -131,13 +131,19 @@ class QwenAudio(nn.Module):
         """
         embedded = [self.embed(prompt) for prompt in prompts]
         rows = [each.shape[0] for each in embedded]
-        at = [(0, count, prompt_alpha(self.config, count)) for count in rows]
+        return list(self.lm_head(self.hidden_states(embedded)).split(rows))
 
-        def attention(layer: int, queries: list[Tensor], keys: list[Tensor], values: list[Tensor]) -> list[Tensor]:
+    def hidden_states(self, embedded: Sequence[Tensor]) -> Tensor:
+        """The last layer's normed states of whole prompts: (n, hidden_size) each → (rows of all, hidden_size).
+
+        Differentiable; nothing is cached.
+        """
+        at = [(0, each.shape[0], prompt_alpha(self.config, each.shape[0])) for each in embedded]
+
+        def attention(_layer: int, queries: list[Tensor], keys: list[Tensor], values: list[Tensor]) -> list[Tensor]:
             return [causal(*each) for each in zip(queries, keys, values, strict=True)]
 
-        hidden = self._layers(embedded, at, attention)
-        return list(self.lm_head(hidden).split(rows))
+        return self._layers(embedded, at, attention)
 
     def new_cache(self, prompt_length: int | None = None, ledger: CacheLedger | None = None) -> KvCache:
         """An empty cache. `prompt_length`: the tokens of the whole prompt, where it is to come in pieces."""
@@ -158,20 +164,32 @@ class QwenAudio(nn.Module):
             ValueError: as `embed`, a prompt has no token, or a cache is given twice.
             CacheError: no room. The caches then hold what they held before.
         """
-        if len({id(cache) for cache in caches}) != len(caches):
-            raise ValueError("a cache is given twice: the second piece would have to follow the first")
         embedded = [self.embed(prompt) for prompt in prompts]
-        for cache, each in zip(caches, embedded, strict=True):
-            cache.prepare(each.shape[0])
+        hidden = self._append(caches, embedded)
         rows = [each.shape[0] for each in embedded]
-        at = [(cache.length, count, cache.alpha_with(count)) for cache, count in zip(caches, rows, strict=True)]
-        hidden = self._layers(embedded, at, lambda layer, *parts: over_caches(layer, caches, *parts))
-        for cache, count in zip(caches, rows, strict=True):
-            cache.commit(count)
         if every_position:
             return [logits.float() for logits in self.lm_head(hidden).split(rows)]
         last = torch.tensor(rows, device=hidden.device).cumsum(0) - 1
         return list(self.lm_head(hidden[last]).float())
+
+    @torch.inference_mode()
+    def advance(self, caches: Sequence[KvCache], ids: Sequence[int]) -> Tensor:
+        """Appends one token to each cache. Returns float32 logits (caches, vocab_size); raises as `prefill`."""
+        embedded = self._embed_segment(torch.tensor(ids, dtype=torch.long))
+        logits: Tensor = self.lm_head(self._append(caches, embedded.split(1)))
+        return logits.float()
+
+    def _append(self, caches: Sequence[KvCache], embedded: Sequence[Tensor]) -> Tensor:
+        if len({id(cache) for cache in caches}) != len(caches):
+            raise ValueError("a cache is given twice: the second piece would have to follow the first")
+        rows = [each.shape[0] for each in embedded]
+        for cache, count in zip(caches, rows, strict=True):
+            cache.prepare(count)
+        at = [(cache.length, count, cache.alpha_with(count)) for cache, count in zip(caches, rows, strict=True)]
+        hidden = self._layers(embedded, at, lambda layer, *parts: over_caches(layer, caches, *parts))
+        for cache, count in zip(caches, rows, strict=True):
+            cache.commit(count)
+        return hidden
 
     def _layers(self, embedded: Sequence[Tensor], at: Sequence[tuple[int, int, float]], attention: Attention) -> Tensor:
         """Normed states (all rows, hidden_size)."""
