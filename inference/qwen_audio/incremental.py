@@ -7,8 +7,8 @@ is final before the clip ends. Two policies make something of that:
   and so is the last one.
 - "blocks" encodes each block of a fixed grid once, as soon as its right context is there: it attends to the kept keys
   and values of frames before it, to itself and to its right context. Then its embeddings are settled. What lies behind
-  the last settled block is encoded provisionally. This is not what the model was trained for; the benchmark of the
-  encoder says how far it is from "exact".
+  the last settled block is encoded provisionally. This is not what the model was trained for: how far it is from
+  "exact" depends on the weights, and has to be measured with them.
 
 Either way the result is a function of the samples, the head and the settings alone, never of chunks, of how often
 somebody asked, or of other clips.
