@@ -87,10 +87,11 @@ def show(result: dict[str, Any], console: Console) -> None:
         if not rows:
             continue
         table = Table(title=f"{part}: {result['geometry']}, {result['dtype']}, {result['device']}")
-        for key in rows[0]:
+        shown = [key for key in rows[0] if not key.endswith("_range")]
+        for key in shown:
             table.add_column(key.replace("_", " "), justify="right")
         for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
+            table.add_row(*(_cell(row[key]) for key in shown))
         console.print(table)
     if "memory" in result:
         console.print(result["memory"])
@@ -98,8 +99,8 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, dict):
-        return " / ".join(_cell(each) for each in value.values())
-    return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return "\n".join(f"{name} {each}" for name, each in value.items())
+    return str(value)
 
 
 def _parser() -> argparse.ArgumentParser:
