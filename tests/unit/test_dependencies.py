@@ -14,10 +14,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-OWN = {"streaming", "vad", "session_store", "inference", "benchmarks", "tympan_client"}
+OWN = {"streaming", "vad", "session_store", "inference", "training", "benchmarks", "tympan_client"}
 SHIPPED = [ROOT / name for name in ("streaming", "vad", "session_store", "inference")]
 CLIENT = [ROOT / "clients" / "python" / "tympan_client"]
-DEVELOPMENT = [ROOT / "benchmarks", ROOT / "tests"]
+DEVELOPMENT = [ROOT / "benchmarks", ROOT / "training", ROOT / "tests"]
 ELSEWHERE = ROOT / "benchmarks" / "peers" / "runners"  # run in environments of their own
 
 

@@ -36,7 +36,7 @@ def spoken(label: str) -> str | None:
     """A transcript in lower case without punctuation, single digits as words; None where it is not what was said:
     it has longer numbers, or other signs that are spoken."""
     plain = label.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    text = re.sub(r"(?<![\d.,-])\d(?![\d.,%-])", lambda digit: f" {_WORDS[int(digit[0])]} ", plain)
+    text = re.sub(r"(?<!\d)(?<!\d[.,-])\d(?![.,-]?\d|%)", lambda digit: f" {_WORDS[int(digit[0])]} ", plain)
     text = " ".join(re.sub(r"[.,;:!?\"()]|(?<!\w)'|'(?!\w)|-", " ", text).split())
     return text if re.fullmatch(r"[a-z' ]+", text) else None
 

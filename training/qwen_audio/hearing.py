@@ -37,8 +37,10 @@ class Lessons:
             TaskError: a row's task cannot be asked.
         """
         slowest = min(augment.speeds)
-        pairs = [(row, to_example(row, tokenizer, data.form, data.tags)) for row in rows]
-        sized = [(row, example, example.positions(span_of(row.seconds, slowest))) for row, example in pairs]
+        sized = []
+        for row in rows:  # counted with tags in any case, so that the ablation has the same batches
+            positions = to_example(row, tokenizer, data.form).positions(span_of(row.seconds, slowest))
+            sized.append((row, to_example(row, tokenizer, data.form, data.tags), positions))
         kept = [each for each in sized if each[2] <= data.positions_per_row]
         self.rows = [row for row, _, _ in kept]
         self.positions = [positions for _, _, positions in kept]

@@ -1,6 +1,6 @@
 """`python -m training.qwen_audio.proof --data FOLDER`: trains, measures, keeps the result, writes the page.
 
-    python -m training.qwen_audio.proof --data FOLDER [--work FOLDER] [--steps 1200] [--seeds 0]
+    python -m training.qwen_audio.proof --data FOLDER [--work FOLDER] [--steps 1100] [--seeds 0]
     python -m training.qwen_audio.proof          # write docs/training-qwen-audio.md from the kept result
 
 FOLDER has MANIFEST.tsv, as `training.qwen_audio.corpus` reads it.
@@ -16,7 +16,7 @@ from pathlib import Path
 from training.qwen_audio.__main__ import ERRORS
 from training.qwen_audio.proof.page import NAME, PAGE
 
-STEPS = 1200
+STEPS = 1100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

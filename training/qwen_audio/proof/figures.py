@@ -21,7 +21,7 @@ TASKS: dict[str, tuple[Task, Form]] = {
     "tones": (TONES, "tone"),
 }
 """Of each group, what is asked, and the form of its answers."""
-SPEECH = {"an4": "AN4: spelled names, numbers, commands", "fsdd": "FSDD: digit strings"}
+SPEECH = {"an4": "AN4: spelled names, numbers, commands", "fsdd": "FSDD: digits, telephone band"}
 PROSE = "read prose, other corpora"
 
 

@@ -93,7 +93,8 @@ def test_logits_and_gradients_are_those_of_the_models_own_forward(tmp_path: Path
         for clip, example in zip(heard, examples, strict=True)
     ]
     whole = torch.cat(model(prompts))
-    every = torch.tensor([label for each, clip in zip(examples, heard, strict=True) for label in each.labels(len(clip))])
+    labels_of = [each.labels(len(clip)) for each, clip in zip(examples, heard, strict=True)]
+    every = torch.tensor([label for row_ in labels_of for label in row_])
     F.cross_entropy(whole, every, ignore_index=IGNORED).backward()
     assert torch.allclose(logits, whole[every != IGNORED], atol=1e-5)
     assert torch.allclose(gradient, model.audio.conv1.weight.grad, atol=1e-6)  # type: ignore[arg-type]

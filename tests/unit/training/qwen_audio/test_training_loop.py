@@ -85,7 +85,8 @@ def test_four_clips_are_learnt_by_heart_under_two_tags(tmp_path: Path) -> None:
         optimiser=Optimiser(steps=160, learning_rate=1e-2, warmup_steps=10, weight_decay=0.0),
     )
     finished(config)
-    answers = Asker(tmp_path / "out" / EXPORTED, tags=True).ask(sorted({each.audio for each in rows}), [EVENTS, CAPTION])
+    asker = Asker(tmp_path / "out" / EXPORTED, tags=True)
+    answers = asker.ask(sorted({each.audio for each in rows}), [EVENTS, CAPTION])
     assert answers == {(each.audio, each.task): each.target for each in rows}
 
 

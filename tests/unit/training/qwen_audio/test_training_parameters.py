@@ -111,7 +111,10 @@ def test_vectors_and_embeddings_do_not_decay(model: QwenAudio) -> None:
     ("text", "said"),
     [
         ("steps = 3", "unknown field|missing required"),
-        ('checkpoint = "a"\noutput = "b"\n[data]\nmanifest = "m"\n[optimiser]\nsteps = 0\nlearning_rate = 1.0', "steps"),
+        (
+            'checkpoint = "a"\noutput = "b"\n[data]\nmanifest = "m"\n[optimiser]\nsteps = 0\nlearning_rate = 1.0',
+            "steps",
+        ),
         ('checkpoint = "a"\noutput = "b"\n[data]\nmanifest = "m"\ntemprature = 2.0', "temprature"),
         ("[[", "FILE"),
     ],
