@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import WhisperFeatureExtractor
+from transformers import WhisperConfig, WhisperFeatureExtractor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from inference.qwen_audio.audio_encoder import AFTER, BEFORE, sinusoids
 from inference.qwen_audio.features import WINDOW_SAMPLES, ClipTooLong, clip_lengths, clip_mel
@@ -101,6 +102,41 @@ def test_every_frame_sees_the_whole_clip_behind_it() -> None:
     changed = features.clone()
     changed[:, -1] += 1
     assert (encoder([features])[0][1] - encoder([changed])[0][1]).abs().max() > 1e-4
+
+
+def test_layers_are_those_of_whisper() -> None:
+    """transformers' encoder with a window as long as the clip, then pooled in pairs, normed and projected."""
+    encoder, features = tiny_model().audio, mel(SECOND)
+    whisper = WhisperEncoder(
+        WhisperConfig(
+            d_model=32,
+            encoder_layers=2,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=128,
+            num_mel_bins=80,
+            max_source_positions=50,
+        )
+    ).eval()
+    names = {"attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj", "attn.value": "self_attn.v_proj",
+             "attn.out": "self_attn.out_proj", "attn_ln": "self_attn_layer_norm", "mlp_ln": "final_layer_norm",
+             "mlp.0": "fc1", "mlp.2": "fc2"}  # fmt: skip
+    state = {"embed_positions.weight": encoder.positional_embedding[:50]}
+    for name, tensor in encoder.state_dict().items():
+        if name.startswith("blocks."):
+            _, index, inner = name.split(".", 2)
+            part, kind = inner.rsplit(".", 1)
+            state[f"layers.{index}.{names[part]}.{kind}"] = tensor
+        elif name.startswith("conv"):
+            state[name] = tensor
+        elif name.startswith("ln_post."):
+            state[name.replace("ln_post", "layer_norm")] = tensor
+    whisper.load_state_dict(state, strict=True)
+    whisper.layer_norm = torch.nn.Identity()
+    with torch.no_grad():
+        states = whisper(features[None]).last_hidden_state
+        pooled = torch.nn.functional.avg_pool1d(states.transpose(1, 2), 2, 2).transpose(1, 2)
+        expected = encoder.proj(encoder.ln_post(pooled))[0]
+    torch.testing.assert_close(encoder([features])[0][1:-1], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_run_of_the_stem_is_that_of_the_whole_clip() -> None:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from inference.qwen_audio.rotary import inverse_frequencies, ntk_alpha, phases
 from tests.support.qwen_checkpoints import TINY, random_model, tiny_config, tiny_model
@@ -56,6 +57,43 @@ def test_each_row_is_rotated_by_its_own_request() -> None:
     first, second = (phases(TINY, [run], torch.device("cpu")) for run in ((7, 2, 1.0), (60, 3, 3.0)))
     assert torch.equal(together.rotate_keys(x)[:2], first.rotate_keys(x[:2]))
     assert torch.equal(together.rotate_queries(x)[2:], second.rotate_queries(x[2:]))
+
+
+def test_layers_within_the_length_of_training_are_those_of_qwen2() -> None:
+    """Qwen2 has Qwen's layers under other names, and neither of its two extensions."""
+    model, prompt = tiny_model(), ids(TINY.seq_length)
+    other = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=TINY.vocab_size,
+            hidden_size=TINY.hidden_size,
+            intermediate_size=TINY.feed_forward,
+            num_hidden_layers=TINY.num_hidden_layers,
+            num_attention_heads=TINY.num_attention_heads,
+            num_key_value_heads=TINY.num_attention_heads,
+            rms_norm_eps=TINY.layer_norm_epsilon,
+            rope_theta=TINY.rotary_emb_base,
+            tie_word_embeddings=False,
+        )
+    ).eval()
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if ".audio." in name:
+            continue
+        for ours, theirs in {
+            "transformer.wte": "model.embed_tokens", "transformer.ln_f": "model.norm",
+            "transformer.h.": "model.layers.", "ln_1": "input_layernorm",
+            "ln_2": "post_attention_layernorm", "mlp.w1": "mlp.up_proj", "mlp.w2": "mlp.gate_proj", "mlp.c_proj": "mlp.down_proj", "attn.c_proj": "self_attn.o_proj",
+        }.items():  # fmt: skip
+            name = name.replace(ours, theirs)
+        if "c_attn" in name:
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                state[name.replace("attn.c_attn", f"self_attn.{part}_proj")] = piece
+        else:
+            state[name] = tensor
+    other.load_state_dict(state, strict=True)
+    with torch.no_grad():
+        expected = other(prompt[None]).logits[0]
+    torch.testing.assert_close(model([[prompt]])[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_logit_depends_on_the_tokens_before_it_only() -> None:
