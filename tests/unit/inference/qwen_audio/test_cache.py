@@ -67,6 +67,17 @@ def test_a_parent_goes_on_and_its_forks_do_not_see_it() -> None:
     torch.testing.assert_close(later, model([[audio(10), audio(20, 1), ids(4)]])[0][-1], **CLOSE)
 
 
+def test_forks_of_one_parent_at_different_times_run_in_one_batch() -> None:
+    model = tiny_model()
+    parent = prefix(10, whole=40)
+    (early,) = parent.fork()
+    model.prefill([parent], [[audio(20, 1)]])
+    (late,) = parent.fork()
+    found = model.prefill([early, late], [[ids(4)]] * 2)
+    torch.testing.assert_close(found[0], model([[audio(10), ids(4)]])[0][-1], **CLOSE)
+    torch.testing.assert_close(found[1], model([[audio(10), audio(20, 1), ids(4)]])[0][-1], **CLOSE)
+
+
 def test_new_audio_is_appended_to_a_live_cache() -> None:
     model = tiny_model()
     turns = [ids(6), audio(8), ids(5, 1), audio(30, 2), ids(12, 3)]

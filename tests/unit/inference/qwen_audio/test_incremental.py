@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inference.qwen_audio.features import TOKEN_SAMPLES, WINDOW_SAMPLES, ClipTooLong, clip_lengths, clip_mel
 from inference.qwen_audio.incremental import AudioStream, IncrementalAudioEncoder, IncrementalSettings
+from inference.whisper.features import LogMel, normalise
 from tests.support.qwen_checkpoints import tiny_model
 from tests.unit.inference.qwen_audio.test_audio_encoder import SECOND, voice
 
@@ -103,6 +104,23 @@ def test_a_block_is_settled_as_soon_as_its_right_context_is_there_and_then_stays
         assert stream.settled_tokens == max(0, (frames - 6) // 10) * 5
         torch.testing.assert_close(stream.settled()[: before.shape[0]], before, **SAME)
         before = stream.settled()
+
+
+def test_a_first_block_attends_to_itself_and_its_right_context_as_they_sound_with_silence_after() -> None:
+    pcm, reach = voice(SECOND), 16
+    model = tiny_model().audio
+    raw, maximum = LogMel(80).at(pcm[: reach * FRAME], reach * FRAME, 2 * reach + 1)
+    x = model.stem_run(torch.nn.functional.pad(normalise(raw, maximum), (2, 0)), 0)
+
+    def attention(*parts: Tensor) -> Tensor:
+        queries, keys, values = (part.transpose(0, 1) for part in parts)
+        shares = (queries @ keys.transpose(1, 2) / queries.shape[-1] ** 0.5).softmax(dim=-1)
+        return (shares @ values).transpose(0, 1).flatten(1)
+
+    for block in model.blocks:
+        x = block(x, attention)
+    found = heard(SMALL, pcm, [SECOND], [True], end=False)
+    torch.testing.assert_close(found.settled()[:5], model.pool(x[:10]), **CLOSE)
 
 
 def test_settled_blocks_do_not_know_what_comes_behind_their_right_context() -> None:

@@ -16,6 +16,17 @@ from tests.support.qwen_checkpoints import TINY, random_model, tiny_config, tiny
 
 BEYOND = TINY.seq_length + 30
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+QWEN2_NAMES = {
+    "transformer.wte": "model.embed_tokens",
+    "transformer.ln_f": "model.norm",
+    "transformer.h.": "model.layers.",
+    "ln_1": "input_layernorm",
+    "ln_2": "post_attention_layernorm",
+    "mlp.w1": "mlp.up_proj",
+    "mlp.w2": "mlp.gate_proj",
+    "mlp.c_proj": "mlp.down_proj",
+    "attn.c_proj": "self_attn.o_proj",
+}
 
 
 def ids(count: int, seed: int = 0) -> Tensor:
@@ -79,11 +90,7 @@ def test_layers_within_the_length_of_training_are_those_of_qwen2() -> None:
     for name, tensor in model.state_dict().items():
         if ".audio." in name:
             continue
-        for ours, theirs in {
-            "transformer.wte": "model.embed_tokens", "transformer.ln_f": "model.norm",
-            "transformer.h.": "model.layers.", "ln_1": "input_layernorm",
-            "ln_2": "post_attention_layernorm", "mlp.w1": "mlp.up_proj", "mlp.w2": "mlp.gate_proj", "mlp.c_proj": "mlp.down_proj", "attn.c_proj": "self_attn.o_proj",
-        }.items():  # fmt: skip
+        for ours, theirs in QWEN2_NAMES.items():
             name = name.replace(ours, theirs)
         if "c_attn" in name:
             for part, piece in zip("qkv", tensor.chunk(3), strict=True):

@@ -95,6 +95,16 @@ def test_what_differs_or_is_missing_fails(tmp_path: Path, change: Change) -> Non
     assert main([str(write(tmp_path, change))]) == 1
 
 
+def test_other_tokens_are_reported_beside_the_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(write(tmp_path, lambda listed, arrays: listed["cases"]["text"]["greedy"].__setitem__(0, 1)))])
+    assert json.loads(capsys.readouterr().out)["greedy_equal"] == {
+        "text": False,
+        "both": True,
+        "text.batch": False,
+        "both.batch": True,
+    }
+
+
 def test_the_tolerance_is_the_callers(tmp_path: Path) -> None:
     assert main([str(write(tmp_path, nudge("text.logits"))), "--tolerance", "1e-3"]) == 0
 
