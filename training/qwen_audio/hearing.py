@@ -59,7 +59,7 @@ class Lessons:
         return len(self._examples[row].answer)
 
     def prepare(self, done: Callable[[int], None] = lambda count: None) -> None:
-        """Fills the cache, if there is one; without it, a step fails on a clip that is not there.
+        """Fills the cache, if there is one. `Trainer.train` does so too; what is there is not made again.
 
         Args:
             done: hears of each number of clips that are ready.

@@ -26,7 +26,7 @@ from training.qwen_audio.freezing import encoder_is_frozen, freeze
 from training.qwen_audio.hearing import Lessons, default_cache, losses_by_group
 from training.qwen_audio.journal import Journal
 from training.qwen_audio.lora import add_lora, base_names
-from training.qwen_audio.manifest import read_manifest, split_of
+from training.qwen_audio.manifest import ManifestError, read_manifest, split_of
 from training.qwen_audio.sampling import BalancedSampler, Batches
 from training.qwen_audio.schedule import learning_rate, make_optimiser
 
@@ -74,6 +74,8 @@ class Trainer:
         """
         if resume:
             self._restore(load_snapshot(self.output, self.config))
+        for lessons in (self.lessons, self.exam):
+            lessons.prepare()
         journal = Journal(self.output, self.step)
         last = self.config.optimiser.steps if until is None else until
         since, labels = time.monotonic(), 0
@@ -150,6 +152,10 @@ class Trainer:
                 raise ConfigError("data.cache_encoder keeps the encoder's states, but layers below proj are trained")
             cache = EncoderCache(self.model.audio, default_cache(self.output))
         lessons = Lessons(split_of(rows, "train", data.groups), self.tokenizer, data, config.augment, cache)
+        if not lessons.rows:
+            raise ManifestError(
+                f"{data.manifest} has no row to train on that fits into {data.positions_per_row} positions"
+            )
         exam = Lessons(split_of(rows, "validation", data.groups), self.tokenizer, data, cache=cache)
         return lessons, exam
 

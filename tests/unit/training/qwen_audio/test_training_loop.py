@@ -15,7 +15,7 @@ from training.qwen_audio.__main__ import main
 from training.qwen_audio.config import Augment, ConfigError, Data, Every, Lora, Optimiser, TrainingConfig
 from training.qwen_audio.journal import read_log
 from training.qwen_audio.loop import EXPORTED, Trainer
-from training.qwen_audio.manifest import Row
+from training.qwen_audio.manifest import ManifestError, Row
 from training.qwen_audio.proof.ask import Asker
 
 FROZEN_ENCODER = ("transformer.audio.conv*", "transformer.audio.blocks.*", "transformer.audio.ln_post.*")
@@ -113,9 +113,7 @@ def test_kept_states_teach_as_a_frozen_encoder_that_is_run(tmp_path: Path) -> No
     cached = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, cache_encoder=True))
     losses = []
     for each in (config, cached):
-        trainer = Trainer(each)
-        trainer.lessons.prepare()
-        trainer.train()
+        Trainer(each).train()
         losses.append([entry["loss"] for entry in read_log(tmp_path / "out")])
     assert losses[0] == pytest.approx(losses[1], abs=2e-2)
 
@@ -129,6 +127,8 @@ def test_states_of_an_encoder_that_is_trained_are_not_kept(tmp_path: Path) -> No
 def test_rows_that_are_too_long_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = [*four_clips(tmp_path), row(tmp_path / "tones" / "0.flac", "the " * 200)]
     assert Trainer(write_run(tmp_path, rows)).lessons.left_out == 1
+    with pytest.raises(ManifestError, match="no row to train on"):
+        Trainer(write_run(tmp_path, rows[-1:]))
 
 
 def test_the_command_trains_and_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
