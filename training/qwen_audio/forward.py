@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from inference.qwen_audio.attention import causal
 from inference.qwen_audio.model import QwenAudio
 from inference.qwen_audio.prompts import AudioSlot
-from inference.qwen_audio.rotary import phases, prompt_alpha
 from training.qwen_audio.examples import IGNORED, Example
 
 
@@ -29,26 +27,11 @@ def learnt_logits(
         logits (m, vocab_size) and labels int64 (m,) of the positions that have a label, example after example.
     """
     embedded = [_embed(model, *each) for each in zip(examples, heard, read, strict=True)]
-    states = hidden_states(model, embedded)
+    states = model.hidden_states(embedded)
     labels = [example.labels(clip.shape[0]) for example, clip in zip(examples, heard, strict=True)]
     wanted = torch.tensor([label for row in labels for label in row], device=states.device)
     learnt = wanted != IGNORED
     return model.lm_head(states[learnt]), wanted[learnt]
-
-
-def hidden_states(model: QwenAudio, embedded: Sequence[Tensor]) -> Tensor:
-    """The last layer's normed states of packed sequences: (n, hidden_size) each → (rows of all, hidden_size)."""
-    rows = [each.shape[0] for each in embedded]
-    at = phases(model.config, [(0, count, prompt_alpha(model.config, count)) for count in rows], model.device)
-
-    def attention(_layer: int, queries: list[Tensor], keys: list[Tensor], values: list[Tensor]) -> list[Tensor]:
-        return [causal(*each) for each in zip(queries, keys, values, strict=True)]
-
-    x = torch.cat(list(embedded))
-    for layer, block in enumerate(model.transformer.h):
-        x = block(x, layer, rows, at, attention)
-    normed: Tensor = model.transformer.ln_f(x)
-    return normed
 
 
 def _embed(model: QwenAudio, example: Example, heard: Tensor, read: tuple[int, ...]) -> Tensor:
