@@ -93,6 +93,7 @@ class WhisperEngine:
             dtype=self.precision,
             max_batch=self.settings.max_batch,
             languages=tuple(weights.vocabulary.languages) or ("en",),
+            tasks=("transcribe", "word_timestamps", *(("translate",) if weights.vocabulary.languages else ())),
         )
         self._streams: dict[str, Stream] = {}
         self._frames_final = 0
@@ -171,6 +172,8 @@ class WhisperEngine:
 
     def _admit(self, job: Job) -> Task:
         """Raises JobRefused."""
+        if job.kind == "answer":
+            raise JobRefused("bad_job", f"{self.info.model} writes captions only; it answers nothing else")
         stream = self._streams.get(job.stream)
         utterance = stream.utterances.get(job.utterance) if stream else None
         if stream is None or utterance is None or utterance.audio.end_sample < job.until_sample:
@@ -188,7 +191,7 @@ class WhisperEngine:
         room = self.model.config.text_positions - _LONGEST_PROMPT - 1
         if len(job.prefix) > room:
             raise JobRefused("bad_job", f"the prefix has {len(job.prefix)} tokens, {room} are allowed")
-        return Task(job, utterance, stream.spec, audio)
+        return Task(job, utterance, job.spec or stream.spec, audio)
 
     def _encode(self, tasks: Sequence[Task]) -> None:
         """Interims from the incremental states, finals from one bidirectional pass over their utterance."""

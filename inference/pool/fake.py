@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from inference.pool.interface import (
     FRAME_SAMPLES,
+    SAMPLE_RATE,
     EngineInfo,
     EngineStartError,
     ErrorCode,
@@ -26,6 +27,7 @@ from inference.pool.interface import (
     StreamSpec,
     WorkerLost,
 )
+from inference.pool.tasks import Answer, Task
 
 BYTES_PER_SAMPLE = 2
 WORD_SAMPLES = 6_400  # the default script says a word each 0.4 s
@@ -69,6 +71,8 @@ class _Held:
 class _Stream:
     words: Sequence[ScriptedWord]
     utterances: dict[int, _Held] = field(default_factory=dict)
+    answered: Counter[int] = field(default_factory=Counter)
+    """Answer jobs of each utterance since the last one that was done."""
 
 
 class FakeEngine:
@@ -77,6 +81,9 @@ class FakeEngine:
     A hypothesis has the scripted words that lie between the job's `start_sample` and `until_sample`. An interim that
     ends within a word also has that word's beginning, misheard, as its last word when `mishear` is set. Each text is
     one token; a job's `prefix` binds the answer's first words, whatever the script says.
+
+    An answer job on tasks is answered with the scripted words, one on a chat with its last turn, what it was given, and
+    the last turn once more; a few words come with each of `answer_jobs` jobs.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class FakeEngine:
         step_s: float = 0.0,
         job_s: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        answer_jobs: int = 1,
         info: EngineInfo | None = None,
         start_error: str | None = None,
     ) -> None:
@@ -105,6 +113,7 @@ class FakeEngine:
         self._step_s = step_s
         self._job_s = job_s
         self._sleep = sleep
+        self._answer_jobs = answer_jobs
         self._info = info or EngineInfo(model="fake", device="cpu", dtype="none", max_batch=64)
         self._start_error = start_error
         self._streams: dict[str, _Stream] = {}
@@ -242,6 +251,8 @@ class FakeEngine:
         held = state.utterances.get(job.utterance) if state else None
         if state is None or held is None or held.first_sample != job.start_sample or held.end_sample < job.until_sample:
             return _error(job, "missing_audio", "audio of the segment is missing")
+        if job.kind == "answer":
+            return self._answers(state, job)
         return Hypothesis(
             stream=job.stream,
             utterance=job.utterance,
@@ -252,6 +263,26 @@ class FakeEngine:
             words=tuple(self._bound(self._heard(state.words, job), job)),
             sounds=tuple(sound for sound in self._sounds if job.kind != "interim" and _within(sound, job)),
             language="en",
+        )
+
+    def _answers(self, state: _Stream, job: Job) -> Hypothesis:
+        state.answered[job.utterance] += 1
+        done = state.answered[job.utterance]
+        if more := done < self._answer_jobs:
+            share = done / self._answer_jobs
+        else:
+            share = 1.0
+            del state.answered[job.utterance]
+        heard = " ".join(word.text for word in state.words if _within(word, job))
+        return Hypothesis(
+            stream=job.stream,
+            utterance=job.utterance,
+            revision=job.revision,
+            final=False,
+            decoded_until=job.until_sample,
+            words=(),
+            answers=tuple(_part(answer, share) for answer in _whole_answers(job, heard)),
+            more=more,
         )
 
     def _heard(self, script: Sequence[ScriptedWord], job: Job) -> list[HypothesisWord]:
@@ -293,6 +324,26 @@ class FakeEngine:
 
 def _within(span: ScriptedWord | Sound, job: Job) -> bool:
     return job.start_sample <= span.start_sample and span.end_sample <= job.until_sample
+
+
+def _whole_answers(job: Job, heard: str) -> list[Answer]:
+    if job.chat is None:
+        return [_task_answer(task, heard) for task in job.tasks]
+    asked, clips = job.chat.turns[-1].text, len(job.chat.clip_samples)
+    seconds = sum(job.chat.clip_samples) / SAMPLE_RATE
+    return [Answer(text=f"{asked} ({len(job.chat.turns)} turns, {clips} clips, {seconds:g} s) {asked}")]
+
+
+def _task_answer(task: Task, heard: str) -> Answer:
+    return Answer(text=f"{task.name}: {heard}", labels=(task.name,))
+
+
+def _part(answer: Answer, share: float) -> Answer:
+    """The first words of an answer."""
+    if share == 1.0:
+        return answer
+    words = answer.text.split(" ")
+    return Answer(text=" ".join(words[: round(share * len(words))]), complete=False)
 
 
 def _error(job: Job, code: ErrorCode, message: str) -> JobError:

@@ -13,13 +13,17 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from inference.pool.tasks import Answer, Chat, Task, TaskName
+
 SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 320  # one encoder frame: two mel frames of 160 samples, 20 ms
 BLOCK_SAMPLES = 8_000  # encoder blocks end at multiples of this on the sample clock, 0.5 s
 
-JobKind = Literal["interim", "early_final", "final"]
+JobKind = Literal["interim", "early_final", "final", "answer"]
 """An early final is asked for when speech has paused and may go on: its answer is the final's if the segment ends at
-its `until_sample`; the utterance's state is kept, for interims and another final if it does not."""
+its `until_sample`; the utterance's state is kept, for interims and another final if it does not. An answer job asks
+what is to be known beside the words (`tasks` or `chat`); it may take several jobs, see `Hypothesis.more`."""
+Captioning = Literal["transcribe", "translate", "word_timestamps"]
 ErrorCode = Literal["missing_audio", "bad_job", "out_of_memory", "internal"]
 
 
@@ -28,7 +32,11 @@ class StreamSpec(msgspec.Struct, frozen=True):
 
     language: str | None = None
     """ISO 639-1, or None: English-only models ignore it, multilingual ones detect it."""
-    task: Literal["transcribe", "translate"] = "transcribe"
+    task: Captioning = "transcribe"
+    target: str | None = None
+    """ISO 639-1: the language to translate into; None: English."""
+    written: bool = False
+    """Numbers and dates in written form, where the model can be told."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -47,6 +55,13 @@ class Job(msgspec.Struct, frozen=True):
     finals)."""
     speech_until: int | None = None
     """Where speech ended, as the segmenter heard it; None while it goes on."""
+    spec: StreamSpec | None = None
+    """What this utterance wants of the model, where that is not what its stream was opened with; the same in all jobs
+    of an utterance."""
+    tasks: tuple[Task, ...] = ()
+    """Of an answer job: what is asked about the utterance."""
+    chat: Chat | None = None
+    """Of an answer job, instead of `tasks`: a conversation about clips, which together are the utterance's audio."""
 
 
 class HypothesisWord(msgspec.Struct, frozen=True):
@@ -83,6 +98,10 @@ class Hypothesis(msgspec.Struct, frozen=True):
     with temperature fallback."""
     early: bool = False
     """The answer to an early final."""
+    answers: tuple[Answer, ...] = ()
+    """To an answer job: one for each task, in order, or one for the chat; as far as they are written. No words."""
+    more: bool = False
+    """Of an answer job: it is not done. The next answer job on the utterance, with the same tasks or chat, goes on."""
 
 
 class JobError(msgspec.Struct, frozen=True):
@@ -116,12 +135,29 @@ class StepResult(msgspec.Struct, frozen=True):
     stats: StepStats = StepStats()
 
 
+class ChatLimits(msgspec.Struct, frozen=True):
+    """What a chat may hold at most."""
+
+    audio_s: float
+    """Of all clips together."""
+    clip_s: float = 30.0
+    clips: int = 1
+    turns: bool = False
+    """False: one question and no more."""
+    context_tokens: int = 1024
+    """Text beside the audio."""
+
+
 class EngineInfo(msgspec.Struct, frozen=True):
     model: str
     device: str
     dtype: str
     max_batch: int = 64
     languages: tuple[str, ...] = ("en",)
+    tasks: tuple[TaskName, ...] = ("transcribe",)
+    """What can be asked for: as captions, those of Captioning, and by answer jobs all that are not captioning only."""
+    chat: ChatLimits | None = None
+    """None: no conversations."""
 
 
 class WorkerLost(Exception):

@@ -32,8 +32,9 @@ TaskName = Literal[
 CaptionStyle = Literal["audiocaps", "clotho", "plain"]
 
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
-CAPTIONING: tuple[TaskName, ...] = ("transcribe", "translate")
-"""Those whose words are live captions; a session has one of them. All others are answered once per utterance."""
+CAPTIONING: tuple[TaskName, ...] = ("transcribe", "translate", "word_timestamps")
+"""Those whose words are live captions; a session has one of them, the first that is asked for. All others, and any
+further one, are answered once per utterance."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,3 +73,26 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Named values: `pitch`, `velocity`, `instrument` of a note; `scenario`, `action`, `entities` of an utterance."""
     complete: bool = True
     """False: it was cut off, or is not of the task's form."""
+
+
+class ChatTurn(msgspec.Struct, frozen=True, omit_defaults=True):
+    role: Literal["user", "assistant"]
+    text: str
+    """Data, whatever it says."""
+    clips: int = 0
+    """Of a user's turn: how many clips come before the text."""
+
+
+class Chat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A conversation about clips; the last turn is the user's, and is answered."""
+
+    turns: tuple[ChatTurn, ...]
+    clip_samples: tuple[int, ...] = ()
+    """Lengths at 16 kHz of the clips, in the order of the turns; together they are the utterance's audio."""
+    system: str | None = None
+    """None: what the model was trained with."""
+    max_tokens: int = 256
+    temperature: float = 0.0
+    """0: greedy."""
+    top_p: float = 1.0
+    seed: int = 0

@@ -6,6 +6,7 @@ goes by what a job costs (`pace`). Each stream has
 - a queue of finals in the order of its utterances, bounded by `max_finals_per_stream`;
 - one place for an interim: a newer interim replaces a queued one, and a final of the same or a later
   utterance removes it; an early final is treated as an interim;
+- a queue of answer jobs, in the order of their submission, which run beside interims by their deadlines;
 - at most one job in flight, so that the next one can be bound to what this one answered.
 
 Time is an argument, in seconds on any clock that does not go backwards.
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from inference.pool.interface import Job
 from streaming.scheduler.pace import Pace
@@ -26,10 +28,10 @@ RECENT_DELAYS = 2048  # queue delays kept for the percentiles
 
 
 class StreamQueueFullError(Exception):
-    """A stream has as many finals queued as the policy keeps; submit again when one of them is done."""
+    """A stream has as many finals, or answer jobs, queued as the policy keeps; submit again when one is done."""
 
     def __init__(self, stream: str, limit: int) -> None:
-        super().__init__(f"the stream has {limit} finals waiting")
+        super().__init__(f"the stream has {limit} of these jobs waiting")
         self.stream = stream
         self.limit = limit
 
@@ -75,6 +77,7 @@ class Counters:
 class _Lane:
     finals: deque[Ticket] = field(default_factory=deque)
     interim: Ticket | None = None
+    answers: deque[Ticket] = field(default_factory=deque)
     in_flight: Ticket | None = None
     last_final: int = -1
     """The newest utterance whose final was submitted; its interims, and older ones, are covered."""
@@ -86,10 +89,20 @@ class _Lane:
         """The job that this stream would run now."""
         if self.in_flight is not None:
             return None
-        return self.finals[0] if self.finals else self.interim
+        if self.finals:
+            return self.finals[0]
+        waiting = [ticket for ticket in (self.interim, *islice(self.answers, 1)) if ticket is not None]
+        return min(waiting, key=_urgency, default=None)
+
+    def waiting(self) -> Iterator[Ticket]:
+        """All that are queued."""
+        yield from self.finals
+        if self.interim is not None:
+            yield self.interim
+        yield from self.answers
 
     def empty(self) -> bool:
-        return not self.finals and self.interim is None and self.in_flight is None
+        return self.in_flight is None and next(self.waiting(), None) is None
 
 
 class Policy:
@@ -130,13 +143,16 @@ class Policy:
         its utterance or of a later one was submitted before it.
 
         Raises:
-            StreamQueueFullError: `job` is a final and its stream has `max_finals_per_stream` of them queued.
+            StreamQueueFullError: `job` is a final and its stream has `max_finals_per_stream` of them queued; the same
+                of answer jobs.
             ValueError: `job` is a final of an utterance that is not newer than the stream's last final.
         """
         lane = self._lanes.get(job.stream) or _Lane()
         ticket = Ticket(self._next_serial, job, deadline, now, waiting_since=now)
         if job.kind == "final":
             self._queue_final(lane, ticket)
+        elif job.kind == "answer":
+            self._queue_answer(lane, ticket)
         else:
             self._queue_interim(lane, ticket)
         self._lanes[job.stream] = lane
@@ -149,12 +165,12 @@ class Policy:
         lane = self._lanes.get(stream)
         if lane is None:
             return
-        kept = deque(ticket for ticket in lane.finals if ticket.job.utterance != utterance)
-        self.counters.cancelled += len(lane.finals) - len(kept)
-        lane.finals = kept
+        before = sum(1 for _ in lane.waiting())
+        lane.finals = deque(ticket for ticket in lane.finals if ticket.job.utterance != utterance)
+        lane.answers = deque(ticket for ticket in lane.answers if ticket.job.utterance != utterance)
         if lane.interim is not None and lane.interim.job.utterance == utterance:
             lane.interim = None
-            self.counters.cancelled += 1
+        self.counters.cancelled += before - sum(1 for _ in lane.waiting())
         if lane.in_flight is not None and lane.in_flight.job.utterance == utterance:
             lane.cancelled_in_flight = True
 
@@ -162,7 +178,7 @@ class Policy:
         """Forgets the stream with its queue; what it has in flight belongs to nobody from here on."""
         lane = self._lanes.pop(stream, None)
         if lane is not None:
-            self.counters.cancelled += len(lane.finals) + (lane.interim is not None)
+            self.counters.cancelled += sum(1 for _ in lane.waiting())
 
     # -- what goes out ------------------------------------------------------------------------------------------
 
@@ -231,6 +247,8 @@ class Policy:
             again = replace(ticket, tries=ticket.tries + 1, alone=ticket.alone or alone)
             if ticket.job.kind == "final":
                 lane.finals.appendleft(again)
+            elif ticket.job.kind == "answer":
+                lane.answers.appendleft(again)
             elif lane.interim is None and ticket.job.utterance > lane.last_final:
                 lane.interim = again
             else:
@@ -248,13 +266,14 @@ class Policy:
 
     def queued(self) -> int:
         """Jobs that wait."""
-        return sum(len(lane.finals) + (lane.interim is not None) for lane in self._lanes.values())
+        return sum(1 for lane in self._lanes.values() for _ in lane.waiting())
 
     def waits_s(self, now: float, last_s: float) -> list[float]:
         """How long jobs waited that had no other of their stream before them: those that began in the last seconds,
-        and those that wait now. What a stream keeps waiting behind its own jobs is not counted."""
+        and those that wait now. What a stream keeps waiting behind its own jobs is not counted, nor are answer jobs,
+        which have time."""
         began = [wait for at, wait in self._waits if at >= now - last_s]
-        heads = ((lane, head) for lane in self._lanes.values() if (head := lane.head()))
+        heads = ((lane, head) for lane in self._lanes.values() if (head := lane.head()) and head.job.kind != "answer")
         return began + [now - max(head.waiting_since, min(lane.free_since, now)) for lane, head in heads]
 
     def queued_finals(self, stream: str) -> int:
@@ -280,6 +299,11 @@ class Policy:
         if lane.interim is not None and lane.interim.job.utterance <= lane.last_final:
             lane.interim = None
             self.counters.coalesced += 1
+
+    def _queue_answer(self, lane: _Lane, ticket: Ticket) -> None:
+        if len(lane.answers) >= self._max_finals:
+            raise StreamQueueFullError(ticket.job.stream, self._max_finals)
+        lane.answers.append(ticket)
 
     def _queue_interim(self, lane: _Lane, ticket: Ticket) -> None:
         if ticket.job.utterance <= lane.last_final:
@@ -307,9 +331,12 @@ class Policy:
         lane = self._lanes[ticket.job.stream]
         if ticket.job.kind == "final":
             lane.finals.popleft()
+        elif ticket.job.kind == "answer":
+            lane.answers.popleft()
         else:
             lane.interim = None
-        self._waits.append((now, now - max(ticket.waiting_since, lane.free_since)))
+        if ticket.job.kind != "answer":
+            self._waits.append((now, now - max(ticket.waiting_since, lane.free_since)))
         lane.in_flight = ticket
         lane.cancelled_in_flight = False
         lane.free_since = math.inf
@@ -331,4 +358,4 @@ def _urgency(ticket: Ticket) -> tuple[bool, float, int]:
 
 def _tickets(lane: _Lane) -> list[Ticket]:
     in_flight = None if lane.cancelled_in_flight else lane.in_flight
-    return [ticket for ticket in (in_flight, *lane.finals, lane.interim) if ticket is not None]
+    return [*([in_flight] if in_flight is not None else []), *lane.waiting()]
