@@ -155,7 +155,11 @@ class EngineInfo(msgspec.Struct, frozen=True):
     max_batch: int = 64
     languages: tuple[str, ...] = ("en",)
     tasks: tuple[TaskName, ...] = ("transcribe",)
-    """What can be asked for: as captions, those of Captioning, and by answer jobs all that are not captioning only."""
+    """What can be asked for: as captions, those of Captioning; by answer jobs, where `answers`, any."""
+    answers: bool = False
+    """It takes answer jobs."""
+    targets: tuple[str, ...] = ("en",)
+    """ISO 639-1: what it translates into, and what it describes in."""
     chat: ChatLimits | None = None
     """None: no conversations."""
 

@@ -19,6 +19,28 @@ WordState = Literal["tentative", "stable", "final"]
 EndpointRule = Literal["silence", "max_length", "finalize", "stop", "gap"]
 Detector = Literal["cascade", "silero", "webrtc"]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+"""ISO 639-1, or 639-3 where there is no shorter one."""
+TaskName = Literal[
+    "transcribe",
+    "translate",
+    "word_timestamps",
+    "caption",
+    "sound_events",
+    "scene",
+    "vocal_sound",
+    "emotion",
+    "speaker",
+    "entities",
+    "speech_understanding",
+    "speech_edit",
+    "music_notes",
+    "music_description",
+    "song",
+    "grounding",
+    "question",
+]
+CAPTIONING: tuple[TaskName, ...] = ("transcribe", "translate", "word_timestamps")
 LoadLevel = Literal["normal", "slow_interims", "finals_only", "refusing"]
 
 PROTOCOL_VERSION = 1
@@ -60,8 +82,23 @@ class Endpointing(_Settings, frozen=True, kw_only=True):
 
 
 class Task(_Settings, frozen=True, kw_only=True):
-    name: Literal["transcribe", "translate"] = "transcribe"
-    language: Annotated[str, Meta(pattern="^[a-z]{2,3}$")] | None = None
+    """What is to be answered about the audio. The first of a session that writes words (`transcribe`, `translate`,
+    `word_timestamps`) makes its captions; every other one is answered once for each utterance, by `analysis`."""
+
+    name: TaskName = "transcribe"
+    language: Language | None = None
+    """That is spoken; None: the model finds it out, or there is no speech."""
+    target: Language | None = None
+    """Of the answer; None: the spoken one where words are asked for, else English."""
+    style: Literal["audiocaps", "clotho", "plain"] | None = None
+    """Of `caption`; None is clotho."""
+    written: bool = False
+    """Numbers and dates in written form, 7 instead of seven; of `transcribe`."""
+    question: Annotated[str, Meta(min_length=1, max_length=2000)] | None = None
+    """Of `question`, which must have one."""
+
+
+Tasks = Annotated[list[Task], Meta(min_length=1, max_length=8)]
 
 
 class Resume(_Settings, frozen=True, kw_only=True):
@@ -76,7 +113,8 @@ class Start(_Client, tag="start", frozen=True, kw_only=True):
     resume: Resume | None = None
     """Go on with a session instead of beginning one: `audio` must be the session's, the other settings stay its own."""
     audio: AudioFormat = AudioFormat()
-    task: Task = Task()
+    task: Task | Tasks = Task()
+    """One, or several at once."""
     interim: InterimPolicy = "stable"
     endpointing: Endpointing = Endpointing()
     events: bool = True
@@ -97,8 +135,9 @@ class Finalize(_Client, tag="finalize", frozen=True, kw_only=True):
 
 
 class Configure(_Client, tag="configure", frozen=True, kw_only=True):
-    """What is None stays as it is. Endpointing applies from the next sample on."""
+    """What is None stays as it is. Endpointing applies from the next sample on, tasks from the next utterance on."""
 
+    task: Task | Tasks | None = None
     interim: InterimPolicy | None = None
     endpointing: Endpointing | None = None
     events: bool | None = None
@@ -141,6 +180,8 @@ class Ready(_Server, tag="ready", kw_only=True):
     """How many of the session's `marker`, `finalize`, `configure` and `stop` messages the server has."""
     model: ModelInfo
     audio: AudioFormat
+    tasks: list[Task] = []
+    """Those of the session: its captions', then those answered by `analysis`."""
     interim: InterimPolicy
     endpointing: Endpointing
     max_message_bytes: int
@@ -201,6 +242,37 @@ class Event(_Server, tag="event", kw_only=True):
     source: Literal["tagger", "tones", "description", "endpointing"] = "tagger"
 
 
+class TimedWord(msgspec.Struct, frozen=True, kw_only=True):
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+class Analysis(_Server, tag="analysis", kw_only=True):
+    """The answer to one task about one utterance, after its final."""
+
+    utterance: int
+    channel: int
+    task: TaskName
+    index: int
+    """The task's place among those that were asked for, from 0."""
+    start_ms: int
+    end_ms: int
+    """Of the utterance."""
+    text: str = ""
+    """All that the model wrote."""
+    labels: list[str] = []
+    """Of classifications, most certain first."""
+    words: list[TimedWord] = []
+    """Only where the model wrote times itself."""
+    fields: dict[str, str] = {}
+    """Named values: `pitch`, `velocity`, `instrument`; `scenario`, `action`, `entities`."""
+    complete: bool = True
+    """False: the answer was cut off, or is not of the task's form."""
+    error: str | None = None
+    """Why there is no answer."""
+
+
 class MarkerEcho(_Server, tag="marker", kw_only=True):
     id: str
     sample: int
@@ -249,7 +321,9 @@ class Summary(_Server, tag="summary", kw_only=True):
     decoder_calls: int = 0
 
 
-ServerMessage = Ready | Ack | Speech | Transcript | Event | MarkerEcho | Gap | Load | GoAway | Error | Summary
+ServerMessage = (
+    Ready | Ack | Speech | Transcript | Event | Analysis | MarkerEcho | Gap | Load | GoAway | Error | Summary
+)
 
 UNNUMBERED = (Ready, Ack, Load, GoAway)
 """Messages about the connection. They are not in the session's event log and are not said again after a resume."""

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from streaming.protocol.codec import Codec
-from streaming.protocol.messages import UNNUMBERED, AudioFormat, Error, InterimPolicy, ServerMessage, Start, Task
+from streaming.protocol.messages import UNNUMBERED, AudioFormat, Error, InterimPolicy, ServerMessage, Start, Task, Tasks
 
 
 class Watching(msgspec.Struct, tag_field="type", tag="watching", frozen=True, kw_only=True, omit_defaults=True):
@@ -15,7 +15,7 @@ class Watching(msgspec.Struct, tag_field="type", tag="watching", frozen=True, kw
 
     session: str
     audio: AudioFormat
-    task: Task
+    task: Task | Tasks
     interim: InterimPolicy
     first_seq: int = 1
     """What was said before this number may be missing from what follows; 1: nothing is."""

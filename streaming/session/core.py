@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pool.interface import BLOCK_SAMPLES, Hypothesis, Job, JobError, StreamSpec
+from inference.pool.interface import BLOCK_SAMPLES, Hypothesis, Job, JobError
 from streaming.audio.clock import clock_to_input, ms_to_samples, samples_to_ms
 from streaming.audio.timeline import GapFound
 from streaming.protocol.errors import ProtocolError, error_message
@@ -54,6 +54,7 @@ from streaming.session.saying import Saying
 from streaming.session.settings import SessionSettings
 from streaming.session.snapshot import CoreState, encode
 from streaming.session.tail import Tail
+from streaming.session.tasks import session_tasks
 from streaming.session.utterance import Shared
 from vad import FRAME_SAMPLES, CommandedEnd, DetectorName, EndpointSettings, Segmenter, SpeechDetector
 
@@ -140,7 +141,7 @@ class SessionCore:
         )
 
     def _open(self, ready: Ready) -> list[Effect]:
-        spec = StreamSpec(language=self.start.task.language, task=self.start.task.name)
+        spec = session_tasks(self.start.task).spec
         return [*(OpenStream(channel.stream, spec) for channel in self._channels), Send(ready)]
 
     def _say(self, effects: Iterable[Effect]) -> list[Effect]:

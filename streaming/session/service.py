@@ -38,6 +38,7 @@ from streaming.session.restore import restore_core
 from streaming.session.resume import hash_token, read_start, take_over
 from streaming.session.runner import SessionRunner
 from streaming.session.snapshot import BadSnapshotError
+from streaming.session.tasks import check_tasks
 from vad import make_detector as make_real_detector
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Service:
             async with lock:
                 return await self._resumed(start.resume, start)
         info = self._admit()
-        _check_task(start, info)
+        check_tasks(start.task, info)
         session, token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         core = SessionCore(session, start, self._make_detector, self.config.session)
         record = SessionRecord(session=session, start=msgspec.msgpack.encode(start), token_hash=hash_token(token))
@@ -331,12 +332,3 @@ def _new_owner() -> str:
 
 def _described(info: EngineInfo) -> ModelInfo:
     return ModelInfo(name=info.model, device=info.device, dtype=info.dtype)
-
-
-def _check_task(start: Start, info: EngineInfo) -> None:
-    language = start.task.language
-    if language is not None and language not in info.languages:
-        known = ", ".join(info.languages[:20])
-        raise ProtocolError("unsupported", f"$.task.language: the model {info.model} does not know it; known: {known}")
-    if start.task.name == "translate" and info.languages == ("en",):
-        raise ProtocolError("unsupported", f"$.task.name: the model {info.model} knows English only")
