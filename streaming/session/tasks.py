@@ -98,7 +98,7 @@ def _check_target(task: Task, at: str, info: EngineInfo) -> None:
         if task.name == "translate" and task.language == "en":
             raise ProtocolError("unsupported", f"{at}.target: English is spoken already; say what to translate into")
         return
-    if task.name in ("transcribe", "word_timestamps", "speech_edit"):
+    if task.name in ("transcribe", "word_timestamps"):
         if task.target != task.language:
             raise ProtocolError(
                 "unsupported", f"{at}.target: {task.name} writes in the language that is spoken; ask for translate"
