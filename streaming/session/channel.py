@@ -64,6 +64,7 @@ class ChannelState(msgspec.Struct, frozen=True, array_like=True):
     segmenter: SegmenterState
     open: UtteranceState | None
     ended: list[UtteranceState]
+    analysed: list[UtteranceState] = []
 
 
 class Channel:
@@ -179,6 +180,7 @@ class Channel:
 
     def _segment_ended(self, event: SegmentEnded, now: float) -> list[Effect]:
         utterance = self.live.end(event.end_sample, event.offset_sample)
+        utterance.final_asked_at = now
         self._shared.counts.speech_samples += event.end_sample - utterance.start_sample
         at_ms = samples_to_ms(event.at_sample)
         ended = Speech(channel=self.index, state="ended", utterance=utterance.id, at_ms=at_ms, rule=event.rule)
@@ -233,22 +235,13 @@ class Channel:
         """Of an utterance that has ended; nothing is asked where the early final is it."""
         assert utterance.end_sample is not None
         job = self._job(utterance, "final", utterance.end_sample, utterance.speech_until)
-        utterance.final_revision, utterance.final_asked_at = job.revision, now
+        utterance.final_revision = job.revision
         if (final := utterance.early_final()) is not None:
             return self.live.resolve(utterance, final)
         return [Submit(job, now + self._shared.settings.final_deadline_s)]
 
     def _job(self, utterance: Utterance, kind: JobKind, until_sample: int, speech_until: int | None = None) -> Job:
-        utterance.revision += 1
-        return Job(
-            stream=self.stream,
-            utterance=utterance.id,
-            revision=utterance.revision,
-            kind=kind,
-            start_sample=utterance.start_sample,
-            until_sample=until_sample,
-            speech_until=speech_until,
-        )
+        return utterance.next_job(self.stream, kind, until_sample, self._shared.opened_with, speech_until)
 
     def _append(self, utterance: Utterance, until: int) -> list[Effect]:
         first = utterance.appended_until
@@ -296,8 +289,13 @@ class Channel:
         return len(self.live.ended)
 
     @property
+    def waiting_answers(self) -> int:
+        """Utterances that are still being analysed."""
+        return len(self.live.analysed)
+
+    @property
     def backlog_samples(self) -> int:
-        """Audio since the begin of the oldest utterance that has no final yet, at 16 kHz."""
+        """Audio since the begin of the oldest utterance that has no final yet, or is analysed, at 16 kHz."""
         start = self.live.start_sample
         return 0 if start is None else self.position - start
 
@@ -325,6 +323,7 @@ class Channel:
             self._segmenter.state(),
             opened.state() if opened is not None else None,
             [utterance.state() for utterance in self.live.ended],
+            [utterance.state() for utterance in self.live.analysed.values()],
         )
 
     def restore(self, state: ChannelState, recent: NDArray[np.int16]) -> None:
@@ -338,7 +337,7 @@ class Channel:
         """
         self._segmenter.restore(state.segmenter, recent)
         self.live.position = state.segmenter.position
-        self.live.restore(state.open, state.ended)
+        self.live.restore(state.open, state.ended, state.analysed)
         if (self.live.open is None) is not (self._segmenter.open_segment is None):
             raise ValueError("a segment is open without its utterance, or the other way round")
         for utterance in self.live:
@@ -353,7 +352,8 @@ class Channel:
         """After a restore: what the engine must have and do again."""
         effects: list[Effect] = []
         for utterance in self.live:
+            utterance.final_asked_at = now
             if utterance.answer is None and (segment := self.segment_pcm(utterance.id)) is not None:
                 effects.append(Append(self.stream, utterance.id, *segment))
                 effects += self._ask_final(utterance, now) if utterance.end_sample is not None else []
-        return [*effects, *self.live.settle()]
+        return [*effects, *self.live.analyse_again(now), *self.live.settle()]

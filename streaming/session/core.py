@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pool.interface import BLOCK_SAMPLES, Hypothesis, Job, JobError
+from inference.pool.interface import BLOCK_SAMPLES, EngineInfo, Hypothesis, Job, JobError
 from streaming.audio.clock import clock_to_input, ms_to_samples, samples_to_ms
 from streaming.audio.timeline import GapFound
 from streaming.protocol.errors import ProtocolError, error_message
@@ -54,7 +54,7 @@ from streaming.session.saying import Saying
 from streaming.session.settings import SessionSettings
 from streaming.session.snapshot import CoreState, encode
 from streaming.session.tail import Tail
-from streaming.session.tasks import session_tasks
+from streaming.session.tasks import check_tasks, session_tasks
 from streaming.session.utterance import Shared
 from vad import FRAME_SAMPLES, CommandedEnd, DetectorName, EndpointSettings, Segmenter, SpeechDetector
 
@@ -82,8 +82,13 @@ class SessionCore:
         make_detector: DetectorFactory,
         settings: SessionSettings | None = None,
         said: SaidBefore | None = None,
+        model: EngineInfo | None = None,
     ) -> None:
-        """`said`: what the session's log says of what this core will work out again."""
+        """
+        Args:
+            said: what the session's log says of what this core will work out again.
+            model: what `configure` may ask of it; None: anything.
+        """
         self.session = session
         self.start = start
         self.settings = settings or SessionSettings()
@@ -95,7 +100,9 @@ class SessionCore:
         self._saying = Saying(self.outbox, self._said)
         self._endpointing = start.endpointing
         self._make_detector = make_detector
-        self._shared = Shared(self.settings, start.interim, start.events)
+        self._model = model
+        tasks = session_tasks(start.task)
+        self._shared = Shared(self.settings, start.interim, start.events, tasks, tasks.spec)
         self._intake = Intake(start.audio)
         self._load = LoadMeter(self.settings)
         self._markers = Markers(self.settings.max_waiting_markers)
@@ -135,13 +142,14 @@ class SessionCore:
             commands=self._commands,
             model=model,
             audio=self.start.audio,
+            tasks=self._shared.tasks.every,
             interim=self._shared.interim,
             endpointing=self._endpointing,
             max_message_bytes=max_message_bytes,
         )
 
     def _open(self, ready: Ready) -> list[Effect]:
-        spec = session_tasks(self.start.task).spec
+        spec = self._shared.opened_with
         return [*(OpenStream(channel.stream, spec) for channel in self._channels), Send(ready)]
 
     def _say(self, effects: Iterable[Effect]) -> list[Effect]:
@@ -209,6 +217,10 @@ class SessionCore:
         return effects
 
     def _configure(self, message: Configure) -> list[Effect]:
+        if message.task is not None:
+            if self._model is not None:
+                check_tasks(message.task, self._model)
+            self._shared.tasks = session_tasks(message.task)
         if message.endpointing is not None:
             settings = endpoint_settings(message.endpointing)
             another = message.endpointing.detector != self._endpointing.detector
@@ -270,6 +282,7 @@ class SessionCore:
         self._shared.counts = state.counts
         self._count_on()
         self._shared.interim, self._shared.events = state.interim, state.events
+        self._shared.tasks = state.tasks or self._shared.tasks
         self._endpointing = state.endpointing
         self._commands, self._stopping = state.commands, state.stopping
         self._saying.restore(state.last_seq, state.unsaid)
@@ -307,6 +320,7 @@ class SessionCore:
             last_seq=self.outbox.last_seq,
             unsaid=unsaid,
             said=self._said.left(),
+            tasks=self._shared.tasks,
         )
         block = self._tail.next_block(
             ack_sample=ack_sample, commands=self._commands, last_seq=state.last_seq, state=encode(state)
@@ -367,7 +381,8 @@ class SessionCore:
     def _settle(self) -> list[Effect]:
         """What finals and interims may have set free: markers, and the end."""
         effects = self._markers.echo(self._decoded)
-        if self._stopping and not self.finished and not any(channel.waiting_finals for channel in self._channels):
+        waiting = any(channel.waiting_finals + channel.waiting_answers for channel in self._channels)
+        if self._stopping and not self.finished and not waiting:
             self.finished = True
             effects.append(Finished(self._summary()))
         return effects
@@ -402,7 +417,7 @@ class SessionCore:
 
     @property
     def backlog_samples(self) -> int:
-        """Audio since the begin of the oldest utterance without a final, at 16 kHz."""
+        """Audio since the begin of the oldest utterance without a final or an analysis, at 16 kHz."""
         return max(channel.backlog_samples for channel in self._channels)
 
     @property
@@ -410,7 +425,7 @@ class SessionCore:
         """False from the high-water mark on until the low-water mark is reached again, and while a client that does
         not read holds up the snapshots."""
         settings = self.settings
-        waiting = max(channel.waiting_finals for channel in self._channels)
+        waiting = max(channel.waiting_finals + channel.waiting_answers for channel in self._channels)
         if self._paused:
             below = self.backlog_samples <= settings.low_water_samples and waiting <= settings.max_waiting_finals // 2
             self._paused = not below

@@ -1,6 +1,7 @@
 """The utterances of one channel whose final has not left, and what the engine's answers do to them. Pure.
 
-open ──▶ interims ──▶ its segment ends ──▶ ended ──▶ its final is there, and all finals before it have left ──▶ gone
+open ──▶ interims ──▶ its segment ends ──▶ ended ──▶ its final is there, and all finals before it have left
+     ──▶ analysed, where the session has tasks beside its captions ──▶ their answers are there ──▶ gone
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from inference.pool.interface import Hypothesis, Job, JobError
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import Event
-from streaming.session.effects import Discard, Effect, Send
+from streaming.session.analysis import failed_analyses, wire_analyses
+from streaming.session.effects import Discard, Effect, Send, Submit
 from streaming.session.utterance import SaidFinal, Shared, Utterance, UtteranceState, wire_transcript
 from streaming.transcript.stabilizer import Stabilizer
 
@@ -31,6 +33,8 @@ class LiveUtterances:
     open: Utterance | None = None
     ended: deque[Utterance] = field(default_factory=deque)
     """Oldest first."""
+    analysed: dict[int, Utterance] = field(default_factory=dict)
+    """By id, oldest first: their finals have left. Not among those that are iterated over."""
 
     def __iter__(self) -> Iterator[Utterance]:
         yield from self.ended
@@ -38,7 +42,7 @@ class LiveUtterances:
             yield self.open
 
     def find(self, utterance: int) -> Utterance | None:
-        return next((known for known in self if known.id == utterance), None)
+        return self.analysed.get(utterance) or next((known for known in self if known.id == utterance), None)
 
     def begin(self, utterance: int, start_sample: int) -> Utterance:
         """The new open utterance."""
@@ -58,6 +62,8 @@ class LiveUtterances:
 
     def hypothesis(self, hypothesis: Hypothesis, now: float) -> list[Effect]:
         """Takes an answer; one to a job that is not asked for any more is dropped."""
+        if (analysed := self.analysed.get(hypothesis.utterance)) is not None:
+            return self._analysis(analysed, hypothesis)
         utterance = self.find(hypothesis.utterance)
         if utterance is None or isinstance(utterance.answer, SaidFinal):
             return []
@@ -70,7 +76,10 @@ class LiveUtterances:
         return list(self._updates(utterance, hypothesis))
 
     def job_failed(self, error: JobError) -> list[Effect]:
-        """A job was given up. A later interim covers a failed one; a failed final becomes a gap."""
+        """A job was given up. A later interim covers a failed one; a failed final becomes a gap; of a failed analysis
+        it is said that there is none."""
+        if (analysed := self.analysed.get(error.utterance)) is not None:
+            return self._no_analysis(analysed, error)
         utterance = self.find(error.utterance)
         if utterance is None or isinstance(utterance.answer, SaidFinal):
             return []
@@ -118,12 +127,47 @@ class LiveUtterances:
         forget = Discard(self.stream, utterance.id)
         match utterance.answer:
             case Hypothesis():
-                return [*self._sounds(utterance.answer), *self._updates(utterance, utterance.answer), forget]
+                effects = [*self._sounds(utterance.answer), *self._updates(utterance, utterance.answer)]
+                return [*effects, *(self._analyse(utterance) if utterance.tasks.others else [forget])]
             case SaidFinal(lost=False, words=words, corrected=corrected):
                 self.shared.counts.words += words
                 self.shared.counts.corrected += corrected
-                return [forget]
+                return self._analyse(utterance) if utterance.tasks.others else [forget]
         return [*self.on_lost(self.channel, utterance.start_sample, utterance.end_sample), forget]
+
+    # -- what is asked beside the words -----------------------------------------------------------------------------
+
+    def _analyse(self, utterance: Utterance) -> list[Effect]:
+        self.analysed[utterance.id] = utterance
+        return [self._ask(utterance)]
+
+    def _ask(self, utterance: Utterance) -> Submit:
+        assert utterance.end_sample is not None
+        job = utterance.next_job(self.stream, "answer", utterance.end_sample, self.shared.opened_with)
+        return Submit(job, utterance.final_asked_at + self.shared.settings.answer_deadline_s)
+
+    def _analysis(self, utterance: Utterance, hypothesis: Hypothesis) -> list[Effect]:
+        """Goes on asking until the answers are whole."""
+        if hypothesis.revision != utterance.revision:
+            return []
+        if hypothesis.more:
+            return [self._ask(utterance)]
+        del self.analysed[utterance.id]
+        said = wire_analyses(utterance, self.channel, hypothesis.answers)
+        return [*(Send(message) for message in said), Discard(self.stream, utterance.id)]
+
+    def _no_analysis(self, utterance: Utterance, error: JobError) -> list[Effect]:
+        if error.revision != utterance.revision:
+            return []
+        del self.analysed[utterance.id]
+        said = failed_analyses(utterance, self.channel, error)
+        return [*(Send(message) for message in said), Discard(self.stream, utterance.id)]
+
+    def analyse_again(self, now: float) -> list[Effect]:
+        """After a restore."""
+        for utterance in self.analysed.values():
+            utterance.final_asked_at = now
+        return [self._ask(utterance) for utterance in self.analysed.values()]
 
     def _updates(self, utterance: Utterance, hypothesis: Hypothesis) -> Iterator[Effect]:
         update = utterance.stabilizer.hypothesis(hypothesis)
@@ -154,7 +198,9 @@ class LiveUtterances:
     def prefix_tokens(self, job: Job) -> tuple[int, ...]:
         """What the answer to a job that starts now must begin with."""
         utterance = self.find(job.utterance)
-        return utterance.stabilizer.prefix_tokens(job.kind) if utterance else ()
+        if utterance is None or job.kind == "answer":
+            return ()
+        return utterance.stabilizer.prefix_tokens(job.kind)
 
     def decoded(self, sample: int, unconfirmed_onset: int | None) -> bool:
         """True when all speech before the position is decoded: finals are there, open speech has an interim of it."""
@@ -170,15 +216,17 @@ class LiveUtterances:
 
     @property
     def start_sample(self) -> int | None:
-        """Of the oldest one."""
-        first = next(iter(self), None)
+        """Of the oldest one, those that are analysed among them."""
+        first = next(iter((*self.analysed.values(), *self)), None)
         return first.start_sample if first else None
 
     # -- snapshots ------------------------------------------------------------------------------------------------
 
-    def restore(self, opened: UtteranceState | None, ended: list[UtteranceState]) -> None:
+    def restore(
+        self, opened: UtteranceState | None, ended: list[UtteranceState], analysed: list[UtteranceState]
+    ) -> None:
         """Goes on with the utterances of another one. Raises ValueError: they are damaged."""
-        for state in [*ended, *([opened] if opened else [])]:
+        for state in [*analysed, *ended, *([opened] if opened else [])]:
             utterance = self._make(state.id, state.start_sample)
             utterance.restore(state)
             until = utterance.appended_until if utterance.end_sample is None else utterance.end_sample
@@ -188,6 +236,8 @@ class LiveUtterances:
                 raise ValueError("only the newest utterance can be open")
             if state is opened:
                 self.open = utterance
+            elif any(state is one for one in analysed):
+                self.analysed[utterance.id] = utterance
             else:
                 self.ended.append(utterance)
 
@@ -209,6 +259,7 @@ class LiveUtterances:
             id=utterance,
             start_sample=start_sample,
             stabilizer=stabilizer,
+            tasks=shared.tasks,
             appended_until=start_sample,
             decoded_until=start_sample,
         )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.pool.interface import EngineInfo
 from streaming.audio.ring import RingFullError
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import ServerMessage, Start
@@ -28,6 +29,7 @@ def restore_core(
     said: Sequence[ServerMessage],
     make_detector: DetectorFactory,
     settings: SessionSettings | None = None,
+    model: EngineInfo | None = None,
 ) -> SessionCore:
     """A core that stands where the snapshot was taken.
 
@@ -37,14 +39,15 @@ def restore_core(
         first_sample: of the tails, at 16 kHz.
         tails: mono s16le at 16 kHz, one per channel, that end where the snapshot was taken.
         said: the session's log behind the snapshot's `last_seq`, in order.
+        model: as of SessionCore.
 
     Raises:
         BadSnapshotError: it is damaged, of another version, or not of this session's audio.
     """
     if not snapshot:
-        return SessionCore(session, start, make_detector, settings, SaidBefore(said))
+        return SessionCore(session, start, make_detector, settings, SaidBefore(said), model)
     state = decode(snapshot)
-    core = SessionCore(session, start, make_detector, settings, SaidBefore([*state.said, *said]))
+    core = SessionCore(session, start, make_detector, settings, SaidBefore([*state.said, *said]), model)
     try:
         core.restore(state, snapshot, first_sample, [_samples(tail) for tail in tails])
     except (ValueError, ProtocolError, RingFullError) as error:

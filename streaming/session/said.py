@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 
 from streaming.audio.clock import clock_to_input, ms_to_samples
 from streaming.protocol.messages import (
+    Analysis,
     Error,
     Event,
     Gap,
@@ -96,6 +97,8 @@ class SaidBefore:
                 self.heard_ms = max(self.heard_ms, at_ms)
             case Event(start_ms=start_ms):
                 self.heard_ms = max(self.heard_ms, start_ms)
+            case Analysis(end_ms=end_ms):
+                self.heard_ms = max(self.heard_ms, end_ms)
             case Summary():
                 self.summary = True
         if (key := _key(message)) is not None:
@@ -124,6 +127,8 @@ def _key(message: ServerMessage) -> Hashable:
             return ("final", message.utterance)
         case Event():
             return ("event", message.label, message.channel, message.start_ms, message.end_ms, message.source)
+        case Analysis():
+            return ("analysis", message.utterance, message.index)
         case MarkerEcho():
             return ("marker", message.id, message.sample)
         case Gap():

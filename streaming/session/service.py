@@ -146,7 +146,7 @@ class Service:
         info = self._admit()
         check_tasks(start.task, info)
         session, token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
-        core = SessionCore(session, start, self._make_detector, self.config.session)
+        core = SessionCore(session, start, self._make_detector, self.config.session, model=info)
         record = SessionRecord(session=session, start=msgspec.msgpack.encode(start), token_hash=hash_token(token))
         runner = self._runner(core)
         durable = DurableSession(self._store, record, _new_owner(), runner)
@@ -173,6 +173,7 @@ class Service:
                 stored.said_since,
                 self._make_detector,
                 self.config.session,
+                info,
             )
         except BadSnapshotError as error:
             log.error("session %s cannot be resumed: %s", resume.session, error)

@@ -22,6 +22,8 @@ class SessionSettings:
     """Messages kept for a client that does not read; one more and it is disconnected."""
     interim_deadline_s: float = 0.5
     final_deadline_s: float = 0.25
+    answer_deadline_s: float = 10.0
+    """Beside interims, an answer to a further task has its turn when it is due before them."""
     slow_interims_after_s: float = 1.5
     """An answer that takes longer than this halves the rate of interims ..."""
     finals_only_after_s: float = 3.0

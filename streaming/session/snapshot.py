@@ -12,6 +12,7 @@ from streaming.protocol.messages import Endpointing, InterimPolicy, ServerMessag
 from streaming.session.channel import ChannelState
 from streaming.session.intake import IntakeState
 from streaming.session.markers import PendingMarker
+from streaming.session.tasks import SessionTasks
 from streaming.session.utterance import Counts
 
 VERSION: Final = 1
@@ -42,6 +43,8 @@ class CoreState(msgspec.Struct, frozen=True, array_like=True):
     """What waited in the outbox and will be numbered, in order."""
     said: list[ServerMessage]
     """What was said before an earlier loss and has not come again yet."""
+    tasks: SessionTasks | None = None
+    """None: those of `start`, in a snapshot from before there were others."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from inference.pool.interface import Hypothesis, JobError
+from inference.pool.interface import Hypothesis, Job, JobError, JobKind, StreamSpec
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import InterimPolicy, LoadLevel, Transcript, Word
 from streaming.session.settings import SessionSettings
+from streaming.session.tasks import SessionTasks
 from streaming.transcript.stabilizer import Stabilizer, StabilizerState, Update
 from streaming.transcript.words import TranscriptWord
 
@@ -33,6 +34,10 @@ class Shared:
     settings: SessionSettings
     interim: InterimPolicy
     events: bool
+    tasks: SessionTasks
+    """Of the next utterance."""
+    opened_with: StreamSpec
+    """What the engine's streams were told of the captions."""
     level: LoadLevel = "normal"
     counts: Counts = field(default_factory=Counts)
 
@@ -77,6 +82,8 @@ class UtteranceState(msgspec.Struct, frozen=True, array_like=True):
     early_samples: int
     said: SaidFinal | None
     words: StabilizerState
+    tasks: SessionTasks | None = None
+    """None: written before there were others than the session's first."""
 
 
 @dataclass(slots=True)
@@ -84,6 +91,7 @@ class Utterance:
     id: int
     start_sample: int
     stabilizer: Stabilizer
+    tasks: SessionTasks
     appended_until: int
     decoded_until: int
     revision: int = 0
@@ -116,6 +124,7 @@ class Utterance:
             self.early_samples,
             self.answer if isinstance(self.answer, SaidFinal) else None,
             self.stabilizer.state(),
+            self.tasks,
         )
 
     def restore(self, state: UtteranceState) -> None:
@@ -127,7 +136,26 @@ class Utterance:
         self.speech_until = state.speech_until
         self.early_samples = state.early_samples
         self.answer = state.said
+        self.tasks = state.tasks or self.tasks
         self.stabilizer.restore(state.words)
+
+    def next_job(
+        self, stream: str, kind: JobKind, until_sample: int, opened_with: StreamSpec, speech_until: int | None = None
+    ) -> Job:
+        """A job on it, with a revision of its own. `opened_with`: what its stream was told of the captions."""
+        self.revision += 1
+        spec = self.tasks.spec
+        return Job(
+            stream=stream,
+            utterance=self.id,
+            revision=self.revision,
+            kind=kind,
+            start_sample=self.start_sample,
+            until_sample=until_sample,
+            speech_until=speech_until,
+            spec=None if spec == opened_with else spec,
+            tasks=self.tasks.asked if kind == "answer" else (),
+        )
 
     def early_final(self) -> Hypothesis | None:
         """The early final's answer, if it is the final: of all the segment's audio, and beginning as a final must."""

@@ -25,6 +25,7 @@ from streaming.protocol.messages import (
     ServerMessage,
     Start,
     Task,
+    TimedWord,
     Transcript,
     Word,
 )
@@ -60,7 +61,7 @@ def structs(union: Any) -> dict[str, type[msgspec.Struct]]:
     return {str(one.__struct_config__.tag): one for one in get_args(union)}
 
 
-OBJECTS = {one.__name__: one for one in (AudioFormat, Resume, Task, Endpointing, ModelInfo, Word)}
+OBJECTS = {one.__name__: one for one in (AudioFormat, Resume, Task, Endpointing, ModelInfo, Word, TimedWord)}
 DOCUMENTED = [
     *(("Client", name, kind) for name, kind in structs(ClientMessage).items()),
     *(("Server", name, kind) for name, kind in structs(ServerMessage).items()),
@@ -71,6 +72,8 @@ DOCUMENTED = [
 def default_text(field: inspect.Field) -> str:
     if field.required:
         return "required"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"`{json.dumps(field.default_factory())}`"
     if isinstance(field.default, msgspec.Struct):
         assert field.default == type(field.default)()
         return "`{}`"
@@ -96,6 +99,8 @@ def promises(kind: inspect.Type) -> set[str]:
         case inspect.ListType():
             bounds = {str(bound) for bound in (kind.min_length, kind.max_length) if bound is not None}
             return bounds | promises(kind.item_type)
+        case inspect.DictType():
+            return {"object"} | promises(kind.value_type)
         case inspect.StructType():
             return {kind.cls.__name__}
         case inspect.BytesType():
