@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from streaming.protocol.codec import Codec
-from streaming.protocol.messages import UNNUMBERED, AudioFormat, Error, InterimPolicy, ServerMessage, Start, Task, Tasks
+from streaming.protocol.messages import UNNUMBERED, AudioFormat, Error, InterimPolicy, ServerMessage, Start, Task
 
 
 class Watching(msgspec.Struct, tag_field="type", tag="watching", frozen=True, kw_only=True, omit_defaults=True):
@@ -15,7 +15,8 @@ class Watching(msgspec.Struct, tag_field="type", tag="watching", frozen=True, kw
 
     session: str
     audio: AudioFormat
-    task: Task | Tasks
+    tasks: list[Task]
+    """Those that the session began with, its captions' first."""
     interim: InterimPolicy
     first_seq: int = 1
     """What was said before this number may be missing from what follows; 1: nothing is."""

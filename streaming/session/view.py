@@ -14,13 +14,16 @@ from itertools import takewhile
 import msgspec
 
 from streaming.protocol.codec import Codec
-from streaming.protocol.messages import Event, Gap, ServerMessage, Speech, Start, Summary, Transcript
+from streaming.protocol.messages import Analysis, Event, Gap, ServerMessage, Speech, Start, Summary, Transcript
 from streaming.protocol.watching import ViewerMessage, Watching, encode_viewer
 from streaming.session.outbox import join_interims
+from streaming.session.tasks import session_tasks
 
 RECENT_MESSAGES = 256
 MAX_SOUNDS = 256
 """Events and gaps kept for late viewers. The oldest go first."""
+MAX_ANALYSES = 1024
+"""Kept for late viewers. The oldest go first."""
 MAX_WORDS = 40_000
 """Of utterances kept for late viewers: about four hours of speech, some 10 MB. The oldest go first."""
 
@@ -74,6 +77,7 @@ class SessionView:
         self._words = 0
         self._speech: dict[int, Said] = {}
         self._sounds: deque[Said] = deque(maxlen=MAX_SOUNDS)
+        self._analyses: deque[Said] = deque(maxlen=MAX_ANALYSES)
         self._recent: deque[Said] = deque(maxlen=RECENT_MESSAGES)
         self._lost_before = 1
 
@@ -95,6 +99,8 @@ class SessionView:
                 self.heard_ms = max(self.heard_ms, message.at_ms)
             case Event() | Gap():
                 self._sounds.append(said)
+            case Analysis():
+                self._analyses.append(said)
             case Summary():
                 self.summary = said
                 self.heard_ms = message.audio_ms
@@ -121,7 +127,7 @@ class SessionView:
         if knows_words and after + 1 >= self._lost_before:
             newest_first = takewhile(lambda said: said.seq > after, reversed(self._recent))
             return joined([*newest_first][::-1])
-        kept = [*self._utterances.values(), *self._speech.values(), *self._sounds]
+        kept = [*self._utterances.values(), *self._speech.values(), *self._sounds, *self._analyses]
         if self.summary is not None:
             kept.append(self.summary)
         return sorted((said for said in kept if said.seq > after), key=lambda said: said.seq)
@@ -132,11 +138,19 @@ class SessionView:
         found = [one for one in every if one.words and (one.final or interim)]
         return sorted(found, key=lambda one: (one.words[0].start_ms, one.utterance))
 
+    def analyses(self) -> dict[int, list[Analysis]]:
+        """By utterance, those that are kept."""
+        found: dict[int, list[Analysis]] = {}
+        for said in self._analyses:
+            if isinstance(said.message, Analysis):
+                found.setdefault(said.message.utterance, []).append(said.message)
+        return found
+
     def watching(self) -> Watching:
         return Watching(
             session=self.session,
             audio=self.start.audio,
-            task=self.start.task,
+            tasks=session_tasks(self.start.task).every,
             interim=self.start.interim,
             first_seq=self.first_seq,
             last_seq=self.last_seq,

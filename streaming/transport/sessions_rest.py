@@ -6,7 +6,7 @@ message as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from streaming.protocol.errors import ErrorCode, ProtocolError
-from streaming.protocol.messages import Transcript
+from streaming.protocol.messages import Analysis, Transcript
+from streaming.session.tasks import session_tasks
 from streaming.session.view import SessionView
 from streaming.session.watching import Watchers
 from streaming.transcript.captions import Spoken, srt, webvtt
@@ -70,7 +71,7 @@ def describe(view: SessionView, *, durable: bool) -> dict[str, Any]:
         "session": view.session,
         "state": "ended" if view.done else "live",
         "audio": msgspec.to_builtins(start.audio),
-        "task": msgspec.to_builtins(start.task),
+        "tasks": msgspec.to_builtins(session_tasks(start.task).every),
         "interim": start.interim,
         "seconds": view.heard_ms / 1000,
         "utterances": len(view.transcripts(interim=True)),
@@ -90,12 +91,16 @@ def render(view: SessionView, form: str, *, interim: bool) -> str:
 
     match form:
         case "json":
+            analyses = view.analyses()
             whole = {
                 "session": view.session,
                 "state": "ended" if view.done else "live",
                 "first_seq": view.first_seq,
                 "last_seq": view.last_seq,
-                "utterances": [_utterance(one, label(one)) for one in transcripts],
+                "utterances": [
+                    _utterance(one, label(one)) | {"analyses": _analyses(analyses.get(one.utterance, []))}
+                    for one in transcripts
+                ],
             }
             return msgspec.json.encode(whole).decode()
         case "srt":
@@ -151,6 +156,22 @@ def _guarded(handler: Handler, allowed: tuple[str, ...]) -> Handler:
 
 def _named(label: str | None) -> str:
     return f"{label}: " if label else ""
+
+
+def _analyses(analyses: Sequence[Analysis]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": one.task,
+            "index": one.index,
+            "text": one.text,
+            "labels": one.labels,
+            "words": msgspec.to_builtins(one.words),
+            "fields": one.fields,
+            "complete": one.complete,
+            "error": one.error,
+        }
+        for one in analyses
+    ]
 
 
 def _utterance(one: Transcript, label: str | None) -> dict[str, Any]:

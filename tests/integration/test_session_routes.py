@@ -41,7 +41,16 @@ async def test_what_is_known_of_a_session() -> None:
             "session": SESSION,
             "state": "live",
             "audio": {"encoding": "s16le", "sample_rate": 16000, "channels": 2, "labels": ["agent", "customer"]},
-            "task": {"name": "transcribe", "language": None},
+            "tasks": [
+                {
+                    "name": "transcribe",
+                    "language": None,
+                    "target": None,
+                    "style": None,
+                    "written": False,
+                    "question": None,
+                }
+            ],
             "interim": "stable",
             "seconds": 1.0,
             "utterances": 2,

@@ -5,6 +5,7 @@ from tympan_client.client import TympanClient
 from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import (
     Ack,
+    Analysis,
     ErrorEvent,
     Event,
     Gap,
@@ -18,11 +19,12 @@ from tympan_client.events import (
     SoundEvent,
     Speech,
     Summary,
+    TimedWord,
     TranscriptUpdate,
     UnknownEvent,
     Word,
 )
-from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, SessionOptions
+from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, SessionOptions, Task
 from tympan_client.session import Session
 from tympan_client.sync import SyncSession, SyncTympanClient
 from tympan_client.transcript import Transcript, Utterance, join_words
@@ -30,6 +32,7 @@ from tympan_client.transcript import Transcript, Utterance, join_words
 __all__ = [
     "DEFAULT_URL",
     "Ack",
+    "Analysis",
     "AudioFormat",
     "ConnectionLost",
     "ConnectionOptions",
@@ -51,6 +54,8 @@ __all__ = [
     "Summary",
     "SyncSession",
     "SyncTympanClient",
+    "Task",
+    "TimedWord",
     "Transcript",
     "TranscriptUpdate",
     "TympanClient",

@@ -44,6 +44,8 @@ class Ready(ServerEvent):
     commands: int = 0
     interim: str = "stable"
     audio: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[Mapping[str, Any], ...] = ()
+    """The captions', then those that are answered by `Analysis`."""
     endpointing: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,6 +109,36 @@ class SoundEvent(ServerEvent):
     score: float | None = None
     phase: str = "instant"
     source: str = "tagger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedWord:
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis(ServerEvent):
+    """The answer to one of the session's further tasks about one utterance."""
+
+    utterance: int
+    channel: int
+    task: str
+    index: int
+    """The task's place among the further ones, from 0."""
+    start_ms: int
+    end_ms: int
+    text: str = ""
+    labels: tuple[str, ...] = ()
+    """Of classifications, most certain first."""
+    words: tuple[TimedWord, ...] = ()
+    """Only where the model wrote times itself."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    """False: the answer was cut off, or is not of the task's form."""
+    error: str | None = None
+    """Why there is no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +237,7 @@ ServerMessage = (
     | Speech
     | TranscriptUpdate
     | SoundEvent
+    | Analysis
     | MarkerReached
     | Gap
     | Load
@@ -221,6 +254,7 @@ EVENT_TYPES: Mapping[str, type[ServerMessage]] = {
     "speech": Speech,
     "transcript": TranscriptUpdate,
     "event": SoundEvent,
+    "analysis": Analysis,
     "marker": MarkerReached,
     "gap": Gap,
     "load": Load,
@@ -259,6 +293,7 @@ def _same(value: Any) -> Any:
 
 
 _NESTED: Mapping[type, Mapping[str, Callable[[Any], Any]]] = {
-    Ready: {"model": lambda fields: _build(ModelInfo, fields)},
+    Ready: {"model": lambda fields: _build(ModelInfo, fields), "tasks": tuple},
+    Analysis: {"labels": tuple, "words": lambda words: tuple(_build(TimedWord, fields) for fields in words)},
     TranscriptUpdate: {"words": lambda words: tuple(_build(Word, fields) for fields in words)},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-from tympan_client.events import Gap, MarkerReached, ServerMessage, SoundEvent, Speech, TranscriptUpdate
+from tympan_client.events import Analysis, Gap, MarkerReached, ServerMessage, SoundEvent, Speech, TranscriptUpdate
 
 KEPT = 1024
 
@@ -61,6 +61,8 @@ def _key(event: ServerMessage) -> Hashable:
             return ("speech", event.state, event.utterance)
         case Gap():
             return ("gap", event.reason, event.channel, event.from_sample, event.to_sample)
+        case Analysis():
+            return ("analysis", event.utterance, event.index)
         case SoundEvent():
             return ("sound", event.label, event.channel, event.start_ms, event.end_ms, event.phase, event.source)
     return None

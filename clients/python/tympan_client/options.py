@@ -6,7 +6,7 @@ None in a session's options means: as the server decides (docs/protocol.md has i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,25 @@ from tympan_client.errors import TympanError
 
 Encoding = Literal["s16le", "f32le", "mulaw", "alaw"]
 InterimPolicy = Literal["stable", "append_only", "off"]
+TaskName = Literal[
+    "transcribe",
+    "translate",
+    "word_timestamps",
+    "caption",
+    "sound_events",
+    "scene",
+    "vocal_sound",
+    "emotion",
+    "speaker",
+    "entities",
+    "speech_understanding",
+    "speech_edit",
+    "music_notes",
+    "music_description",
+    "song",
+    "grounding",
+    "question",
+]
 Codec = Literal["msgpack", "json"]
 Overflow = Literal["drop", "wait"]
 
@@ -38,6 +57,26 @@ class AudioFormat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the model is asked; docs/protocol.md has what each name means."""
+
+    name: TaskName = "transcribe"
+    language: str | None = None
+    """That is spoken, ISO 639-1."""
+    target: str | None = None
+    """Of the answer."""
+    style: Literal["audiocaps", "clotho", "plain"] | None = None
+    """Of `caption`."""
+    written: bool | None = None
+    """Numbers and dates as they are written; of `transcribe`."""
+    question: str | None = None
+    """Of `question`."""
+
+
+Tasks = TaskName | Task | Sequence[TaskName | Task]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpointing:
     detector: Literal["cascade", "silero", "webrtc"] | None = None
     threshold: float | None = None
@@ -54,18 +93,19 @@ class Endpointing:
 class SessionOptions:
     audio: AudioFormat = AudioFormat()
     language: str | None = None
-    task: Literal["transcribe", "translate"] | None = None
+    """That is spoken; of all tasks that do not say it themselves."""
+    task: Tasks | None = None
+    """One, or several at once: one for the captions, the others are answered by `Analysis`."""
     interim: InterimPolicy | None = None
     endpointing: Endpointing | None = None
     events: bool | None = None
 
     def start_message(self) -> dict[str, Any]:
-        task = {"name": self.task, "language": self.language}
         return without_none(
             {
                 "type": "start",
                 "audio": without_none(dataclasses.asdict(self.audio)),
-                "task": without_none(task) or None,
+                "task": task_fields(self.task, self.language),
                 "interim": self.interim,
                 "endpointing": settings(self.endpointing),
                 "events": self.events,
@@ -113,6 +153,16 @@ class ClientOptions:
 
 def settings(endpointing: Endpointing | None) -> dict[str, Any] | None:
     return None if endpointing is None else without_none(dataclasses.asdict(endpointing))
+
+
+def task_fields(tasks: Tasks | None, language: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """As the wire has them. `language`: of tasks that do not say it."""
+    if tasks is None and language is None:
+        return None
+    every = [tasks or "transcribe"] if isinstance(tasks, str | Task | None) else list(tasks)
+    named = [task if isinstance(task, Task) else Task(name=task) for task in every]
+    fields = [without_none({"language": language} | without_none(dataclasses.asdict(task))) for task in named]
+    return fields[0] if len(fields) == 1 else fields
 
 
 def without_none(fields: dict[str, Any]) -> dict[str, Any]:

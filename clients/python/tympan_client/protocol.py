@@ -22,7 +22,17 @@ from tympan_client.commands import Command, UnacknowledgedCommands
 from tympan_client.errors import TympanError
 from tympan_client.events import Ack, ErrorEvent, Event, GoAway, Load, Ready, Reconnected, Summary, parse_event
 from tympan_client.novelty import Novelty
-from tympan_client.options import Codec, Endpointing, InterimPolicy, Overflow, SessionOptions, settings, without_none
+from tympan_client.options import (
+    Codec,
+    Endpointing,
+    InterimPolicy,
+    Overflow,
+    SessionOptions,
+    Tasks,
+    settings,
+    task_fields,
+    without_none,
+)
 from tympan_client.ring import UnacknowledgedAudio
 
 SUBPROTOCOLS: dict[Codec, str] = {"msgpack": "tympan.v1.msgpack", "json": "tympan.v1.json"}
@@ -167,8 +177,14 @@ class ClientProtocol:
         interim: InterimPolicy | None = None,
         endpointing: Endpointing | None = None,
         events: bool | None = None,
+        task: Tasks | None = None,
     ) -> None:
-        changes = {"interim": interim, "endpointing": settings(endpointing), "events": events}
+        changes = {
+            "interim": interim,
+            "endpointing": settings(endpointing),
+            "events": events,
+            "task": task_fields(task, self.options.language if task is not None else None),
+        }
         self._command({"type": "configure", **without_none(changes)})
 
     def stop(self) -> None:

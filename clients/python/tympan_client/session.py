@@ -10,7 +10,7 @@ from tympan_client.audio import Chunk, Source, chunks_of, encode_samples
 from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import Event, Ready
 from tympan_client.link import Clock, Link
-from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, InterimPolicy, Overflow
+from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, InterimPolicy, Overflow, Tasks
 from tympan_client.protocol import ClientProtocol
 
 ACK_TIMEOUT_S = 30.0
@@ -79,9 +79,13 @@ class Session:
         interim: InterimPolicy | None = None,
         endpointing: Endpointing | None = None,
         events: bool | None = None,
+        task: Tasks | None = None,
     ) -> None:
-        """Changes what is given, from the next sample on."""
-        await self._take(lambda: self._protocol.configure(interim=interim, endpointing=endpointing, events=events))
+        """Changes what is given: endpointing from the next sample on, interims and all tasks from the next utterance
+        on."""
+        await self._take(
+            lambda: self._protocol.configure(interim=interim, endpointing=endpointing, events=events, task=task)
+        )
 
     async def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""

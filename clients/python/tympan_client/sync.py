@@ -14,7 +14,7 @@ from tympan_client.audio import Chunk, SyncSource, chunks_of, declare_wav
 from tympan_client.client import TympanClient
 from tympan_client.errors import TympanError
 from tympan_client.events import Event, Ready
-from tympan_client.options import AudioFormat, Codec, Endpointing, InterimPolicy
+from tympan_client.options import AudioFormat, Codec, Endpointing, InterimPolicy, Tasks
 from tympan_client.session import Session
 
 _Result = TypeVar("_Result")
@@ -103,9 +103,12 @@ class SyncSession:
         interim: InterimPolicy | None = None,
         endpointing: Endpointing | None = None,
         events: bool | None = None,
+        task: Tasks | None = None,
     ) -> None:
-        """Changes what is given, from the next sample on."""
-        _call(self._loop, self._session.configure(interim=interim, endpointing=endpointing, events=events))
+        """Changes what is given: endpointing from the next sample on, interims and all tasks from the next utterance
+        on."""
+        changed = self._session.configure(interim=interim, endpointing=endpointing, events=events, task=task)
+        _call(self._loop, changed)
 
     def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""
