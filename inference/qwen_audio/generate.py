@@ -7,7 +7,7 @@ batch differ in float32 by about 1e-6, so an exact tie of two tokens is the only
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,10 +42,12 @@ class Progress:
     """What a step brought for one sequence."""
 
     ids: tuple[int, ...]
-    """New ones, without the stop id."""
+    """New ones, without the stop id; those that the sequence was bound to come first."""
     finish: Finish | None = None
     unread: tuple[int, ...] = ()
     """When finished: what was decoded but is not in the cache; whoever goes on with the cache begins with it."""
+    probabilities: tuple[float, ...] = field(default=(), compare=False)
+    """The model's, of each of the ids among those that are allowed, at temperature 1."""
 
 
 @dataclass(slots=True)
@@ -55,11 +57,17 @@ class _Sequence:
     release: bool
     random: torch.Generator
     prompt: Tensor | None
-    """Embeddings that are still to be read."""
+    """Embeddings that are still to be read, those of `bound` among them."""
+    bound: tuple[int, ...] = ()
+    """Ids at the prompt's end that belong to the answer."""
+    allowed: Tensor | None = None
+    """(vocab_size,) bool"""
     chosen: int = 0
     """The last id, which is not in the cache yet."""
     decoded: int = 0
     fresh: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    """Of the fresh ones."""
     finish: Finish | None = None
     unread: tuple[int, ...] = ()
 
@@ -75,30 +83,44 @@ class GenerationBatch:
         self._prefill_positions = prefill_positions
         self._sequences: dict[int, _Sequence] = {}
         self._keys = itertools.count()
+        self.passes = 0
+        """Forward passes of the model since the begin."""
+        self.calls = 0
+        """The same, counted per sequence that took part."""
 
     def __len__(self) -> int:
         return len(self._sequences)
 
     @torch.inference_mode()
-    def join(self, cache: KvCache, prompt: Prompt, decoding: Decoding, release: bool = True) -> int:
+    def join(
+        self,
+        cache: KvCache,
+        prompt: Prompt,
+        decoding: Decoding,
+        release: bool = True,
+        bound: Sequence[int] = (),
+        allowed: Tensor | None = None,
+    ) -> int:
         """Adds a sequence: the prompt's segments after what is in the cache, and then what the model answers.
 
         Args:
             cache: of this sequence alone, e.g. a fork; it belongs to the batch until the sequence is over.
             release: give the cache back when the sequence is over, else leave it to the caller.
+            bound: ids that the answer begins with; `max_new` does not count them.
+            allowed: (vocab_size,) bool on the model's device: the ids that may be decoded; None: all.
         Returns:
             the key under which `step` reports it.
         Raises:
             ValueError: the prompt is not one, or has no token; the cache runs already.
         """
-        embedded = self._model.embed(prompt)
-        if embedded.shape[0] == 0:
+        embedded = self._model.embed([*prompt, torch.tensor(bound, dtype=torch.long)])
+        if embedded.shape[0] == len(bound):
             raise ValueError("a prompt must have at least one token")
         if any(sequence.cache is cache for sequence in self._sequences.values()):
             raise ValueError("the cache belongs to a sequence that is being decoded")
         key = next(self._keys)
         random = torch.Generator().manual_seed(decoding.seed)
-        self._sequences[key] = _Sequence(cache, decoding, release, random, embedded)
+        self._sequences[key] = _Sequence(cache, decoding, release, random, embedded, tuple(bound), allowed)
         return key
 
     def leave(self, key: int) -> None:
@@ -107,20 +129,25 @@ class GenerationBatch:
         if sequence is not None and sequence.release:
             sequence.cache.release()
 
-    def step(self, tokens: int = 1) -> dict[int, Progress]:
+    def step(self, tokens: int = 1, keys: Collection[int] | None = None) -> dict[int, Progress]:
         """Advances each sequence by up to so many tokens; the first comes with the reading of its prompt.
 
+        Should it raise, no sequence has lost anything: it can be called again, for fewer sequences if need be.
+
+        Args:
+            keys: of the sequences that go on, the others wait; None: all.
         Returns:
-            by key what is new, of every sequence that was there (nothing new for one that waits to be read). Those
+            by key what is new, of every sequence that was to go on (nothing new for one that waits to be read). Those
             that finished have left.
         """
+        chosen = {key: each for key, each in self._sequences.items() if keys is None or key in keys}
         for _ in range(tokens):
-            going = [sequence for sequence in self._sequences.values() if sequence.finish is None]
+            going = [sequence for sequence in chosen.values() if sequence.finish is None]
             if not going:
                 break
             self._decode([sequence for sequence in going if sequence.prompt is None])
             self._read([sequence for sequence in going if sequence.prompt is not None])
-        progress = {key: _take(sequence) for key, sequence in self._sequences.items()}
+        progress = {key: _take(sequence) for key, sequence in chosen.items()}
         for key, made in progress.items():
             if made.finish is not None:
                 self.leave(key)
@@ -130,6 +157,7 @@ class GenerationBatch:
         able = [sequence for sequence in sequences if _has_room(sequence, 1)]
         if able:
             logits = self._model.advance([each.cache for each in able], [each.chosen for each in able])
+            self._count(able)
             self._choose(able, logits)
 
     def _read(self, sequences: Sequence[_Sequence]) -> None:
@@ -145,22 +173,37 @@ class GenerationBatch:
                 positions += rows
         if round_:
             prompts = [[sequence.prompt] for sequence in round_ if sequence.prompt is not None]
-            logits = self._model.prefill([sequence.cache for sequence in round_], prompts)
-            for sequence in round_:
+            last = [1 + len(sequence.bound) for sequence in round_]
+            logits = self._model.prefill([sequence.cache for sequence in round_], prompts, last=last)
+            self._count(round_)
+            for sequence, each in zip(round_, logits, strict=True):
                 sequence.prompt = None
-            self._choose(round_, torch.stack(logits))
+                if sequence.bound:
+                    sequence.fresh += sequence.bound
+                    sequence.probabilities += _probabilities(_allowed(each[:-1], sequence), sequence.bound)
+            self._choose(round_, torch.stack([each[-1] for each in logits]))
+
+    def _count(self, sequences: Sequence[_Sequence]) -> None:
+        self.passes += 1
+        self.calls += len(sequences)
 
     def _choose(self, sequences: Sequence[_Sequence], logits: Tensor) -> None:
+        if any(sequence.allowed is not None for sequence in sequences):
+            logits = torch.stack([_allowed(row, each) for row, each in zip(logits, sequences, strict=True)])
         greedy = logits.argmax(dim=-1).tolist()
-        for sequence, best, row in zip(sequences, greedy, logits, strict=True):
+        chosen = [
+            int(best) if each.decoding.temperature == 0 else draw(row, each.decoding, each.random)
+            for each, best, row in zip(sequences, greedy, logits, strict=True)
+        ]
+        for sequence, token, share in zip(sequences, chosen, _probabilities(logits, chosen), strict=True):
             decoding = sequence.decoding
-            token = int(best) if decoding.temperature == 0 else draw(row, decoding, sequence.random)
             sequence.chosen = token
             sequence.decoded += 1
             if token in decoding.stop_ids:
                 sequence.finish, sequence.unread = "stop", (token,)
                 continue
             sequence.fresh.append(token)
+            sequence.probabilities.append(share)
             if sequence.decoded == decoding.max_new:
                 sequence.finish, sequence.unread = "length", (token,)
 
@@ -192,6 +235,19 @@ def _has_room(sequence: _Sequence, tokens: int) -> bool:
     return sequence.finish is None
 
 
+def _allowed(logits: Tensor, sequence: _Sequence) -> Tensor:
+    """(..., vocab_size), minus infinity where an id is not to be decoded."""
+    return logits if sequence.allowed is None else logits.masked_fill(~sequence.allowed, -torch.inf)
+
+
+def _probabilities(logits: Tensor, ids: Sequence[int]) -> list[float]:
+    """Of one id in each row of logits (rows, vocab_size)."""
+    chosen = logits.gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0]
+    shares: list[float] = (chosen - logits.logsumexp(dim=-1)).exp().tolist()
+    return shares
+
+
 def _take(sequence: _Sequence) -> Progress:
     fresh, sequence.fresh = tuple(sequence.fresh), []
-    return Progress(fresh, sequence.finish, sequence.unread)
+    shares, sequence.probabilities = tuple(sequence.probabilities), []
+    return Progress(fresh, sequence.finish, sequence.unread, shares)

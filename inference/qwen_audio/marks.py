@@ -71,17 +71,19 @@ def join(texts: Iterable[str]) -> str:
     """Texts that marks stood between as one, with spaces as people write: none in Chinese and Japanese."""
     whole = ""
     for text in texts:
-        if whole and text and _spaced(whole[-1], text[0]):
+        if whole and text and spaced(whole[-1], text[0]):
             whole += " "
         whole += text
     return whole.strip()
 
 
-def _spaced(before: str, after: str) -> bool:
+def spaced(before: str, after: str) -> bool:
+    """Whether people write a space between a text that ends with one character and one that begins with another."""
     if before.isspace() or after.isspace() or after in ",.;:!?%)]}":
         return False
-    return not (_is_unspaced(before) or _is_unspaced(after))
+    return not (is_unspaced(before) or is_unspaced(after))
 
 
-def _is_unspaced(character: str) -> bool:
+def is_unspaced(character: str) -> bool:
+    """Chinese and Japanese."""
     return any(first <= character <= last for first, last in _UNSPACED)

@@ -151,45 +151,56 @@ class QwenAudio(nn.Module):
 
     @torch.inference_mode()
     def prefill(
-        self, caches: Sequence[KvCache], prompts: Sequence[Prompt], every_position: bool = False
+        self,
+        caches: Sequence[KvCache],
+        prompts: Sequence[Prompt],
+        every_position: bool = False,
+        last: Sequence[int] | None = None,
     ) -> list[Tensor]:
         """Appends to each cache the segments of its prompt: a whole prompt, one more piece of it, or one token.
 
         Args:
             caches: distinct ones; they may hold nothing, a shared prefix, or a live conversation.
             every_position: logits at all appended positions, not at the last one only.
+            last: per prompt logits at so many of its last positions.
         Returns:
-            per prompt float32 logits (vocab_size,), or (n, vocab_size).
+            per prompt float32 logits (vocab_size,), or (n, vocab_size) with `every_position` or `last`.
         Raises:
             ValueError: as `embed`, a prompt has no token, or a cache is given twice.
-            CacheError: no room. The caches then hold what they held before.
+            CacheError: no room.
+
+        Whatever it raises, the caches then hold what they held before.
         """
         embedded = [self.embed(prompt) for prompt in prompts]
-        hidden = self._append(caches, embedded)
+        hidden = self._appended(caches, embedded)
         rows = [each.shape[0] for each in embedded]
-        if every_position:
-            return [logits.float() for logits in self.lm_head(hidden).split(rows)]
-        last = torch.tensor(rows, device=hidden.device).cumsum(0) - 1
-        return list(self.lm_head(hidden[last]).float())
+        counts = rows if every_position else last
+        if counts is not None:
+            wanted = [each[len(each) - count :] for each, count in zip(hidden.split(rows), counts, strict=True)]
+            logits = list(self.lm_head(torch.cat(wanted)).float().split(list(counts)))
+        else:
+            ends = torch.tensor(rows, device=hidden.device).cumsum(0) - 1
+            logits = list(self.lm_head(hidden[ends]).float())
+        _commit(caches, rows)
+        return logits
 
     @torch.inference_mode()
     def advance(self, caches: Sequence[KvCache], ids: Sequence[int]) -> Tensor:
         """Appends one token to each cache. Returns float32 logits (caches, vocab_size); raises as `prefill`."""
         embedded = self._embed_segment(torch.tensor(ids, dtype=torch.long))
-        logits: Tensor = self.lm_head(self._append(caches, embedded.split(1)))
-        return logits.float()
+        logits: Tensor = self.lm_head(self._appended(caches, embedded.split(1))).float()
+        _commit(caches, [1] * len(caches))
+        return logits
 
-    def _append(self, caches: Sequence[KvCache], embedded: Sequence[Tensor]) -> Tensor:
+    def _appended(self, caches: Sequence[KvCache], embedded: Sequence[Tensor]) -> Tensor:
+        """Normed states (all rows, hidden_size); keys and values are written, and count once they are committed."""
         if len({id(cache) for cache in caches}) != len(caches):
             raise ValueError("a cache is given twice: the second piece would have to follow the first")
         rows = [each.shape[0] for each in embedded]
         for cache, count in zip(caches, rows, strict=True):
             cache.prepare(count)
         at = [(cache.length, count, cache.alpha_with(count)) for cache, count in zip(caches, rows, strict=True)]
-        hidden = self._layers(embedded, at, lambda layer, *parts: over_caches(layer, caches, *parts))
-        for cache, count in zip(caches, rows, strict=True):
-            cache.commit(count)
-        return hidden
+        return self._layers(embedded, at, lambda layer, *parts: over_caches(layer, caches, *parts))
 
     def _layers(self, embedded: Sequence[Tensor], at: Sequence[tuple[int, int, float]], attention: Attention) -> Tensor:
         """Normed states (all rows, hidden_size)."""
@@ -214,3 +225,8 @@ class QwenAudio(nn.Module):
             raise ValueError(f"a token id is outside the vocabulary of {self.config.vocab_size}")
         embedded: Tensor = self.transformer.wte(segment.to(self.device))
         return embedded
+
+
+def _commit(caches: Sequence[KvCache], rows: Sequence[int]) -> None:
+    for cache, count in zip(caches, rows, strict=True):
+        cache.commit(count)

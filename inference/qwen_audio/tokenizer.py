@@ -100,6 +100,11 @@ class Detokenizer:
         self._last = text[-1:] or self._last
         return text
 
+    @property
+    def whole(self) -> bool:
+        """No character is incomplete."""
+        return not self._decoder.getstate()[0]
+
     def finish(self) -> str:
         """What is left of a character that was cut off: U+FFFD, or nothing."""
         rest = self._decoder.decode(b"", final=True)

@@ -159,3 +159,52 @@ def test_what_cannot_be_decoded_is_refused_before_it_joins() -> None:
     with pytest.raises(ValueError, match="belongs"):
         batch.join(cache, [ids(1)], FREE)
     assert len(batch) == 1
+
+
+def test_an_answer_may_be_bound_to_begin_with_ids_and_tells_their_probabilities() -> None:
+    model, prompt = tiny_model(), [ids(5)]
+    free = GenerationBatch(model)
+    key = free.join(model.new_cache(), prompt, FREE)
+    said = free.step(FREE.max_new)[key]
+    batch = GenerationBatch(model)
+    key = batch.join(model.new_cache(), prompt, replace(FREE, max_new=6), bound=said.ids[:4])
+    bound = batch.step(6)[key]
+    assert bound.ids == said.ids
+    assert bound.probabilities == pytest.approx(said.probabilities, abs=1e-5)
+    logits = model([[*prompt, torch.tensor(said.ids)]])[0]
+    shares = logits.softmax(-1)[4 : 4 + len(said.ids)].gather(1, torch.tensor(said.ids)[:, None])[:, 0]
+    assert said.probabilities == pytest.approx(shares.tolist(), abs=1e-5)
+
+
+def test_only_what_is_allowed_is_decoded() -> None:
+    allowed = torch.zeros(TINY.vocab_size, dtype=torch.bool)
+    allowed[[3, 5]] = True
+    batch = GenerationBatch(tiny_model())
+    key, other = (batch.join(tiny_model().new_cache(), [ids(5)], FREE, allowed=each) for each in (allowed, None))
+    made = batch.step(FREE.max_new)
+    assert set(made[key].ids) <= {3, 5}
+    assert list(made[other].ids) == alone([ids(5)], FREE)
+    assert all(share > 0.5 for share in made[key].probabilities)
+
+
+def test_sequences_that_are_not_named_wait() -> None:
+    batch = GenerationBatch(tiny_model())
+    first, second = (batch.join(tiny_model().new_cache(), [ids(length)], FREE) for length in (5, 7))
+    assert set(batch.step(3, [first])) == {first}
+    assert list(batch.step(FREE.max_new)[second].ids) == alone([ids(7)], FREE)
+
+
+def test_a_failed_step_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    batch = GenerationBatch(model)
+    key = batch.join(model.new_cache(), [ids(5)], FREE)
+    begun = batch.step(2)[key].ids
+
+    def fails(_hidden: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(model.lm_head, "forward", fails)
+        with pytest.raises(RuntimeError):
+            batch.step()
+    assert [*begun, *batch.step(FREE.max_new)[key].ids] == alone([ids(5)], FREE)
