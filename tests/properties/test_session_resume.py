@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming.protocol.messages import (
+    Analysis,
     AudioFormat,
     ClientMessage,
     Configure,
@@ -27,6 +28,7 @@ from streaming.protocol.messages import (
     Start,
     Stop,
     Summary,
+    Task,
     Transcript,
 )
 from streaming.session.core import DetectorFactory
@@ -57,7 +59,7 @@ def finals(store: Store) -> list[tuple[Any, ...]]:
 
 def events(store: Store, client: Client) -> Counter[bytes]:
     """Without what the model remarked where `configure` switched events: that goes by when the final is there."""
-    kinds = (Speech, Gap, MarkerEcho, Event)
+    kinds = (Speech, Gap, MarkerEcho, Event, Analysis)
     said = [msgspec.structs.replace(message, seq=-1) for message in store.log if isinstance(message, kinds)]
     if any(isinstance(item, Configure) and item.events is not None for item in client.plan):
         said = [message for message in said if not (isinstance(message, Event) and message.source == "description")]
@@ -92,6 +94,8 @@ def plan(random: Random, samples: int, rate: int) -> list[tuple[int, int] | Clie
         Configure(endpointing=msgspec.structs.replace(ENDPOINTING, min_silence_ms=300, pad_ms=100)),
         Configure(endpointing=ENDPOINTING),
         Configure(endpointing=msgspec.structs.replace(ENDPOINTING, detector="webrtc")),
+        Configure(task=[Task(language="en"), Task(name="scene")]),
+        Configure(task=Task(language="de")),
     ]
     items: list[tuple[int, int] | ClientMessage] = []
     at, markers = 0, 0
@@ -147,9 +151,9 @@ def test_a_lost_session_says_what_one_says_that_was_not_lost(
     endpointing = msgspec.structs.replace(ENDPOINTING, no_speech_ms=1500, max_utterance_ms=5000)
     audio = AudioFormat(sample_rate=rate, channels=channels)  # type: ignore[arg-type]
     samples = voices(random, seconds, rate, channels)
-    client = Client(
-        Start(audio=audio, interim=policy, endpointing=endpointing), samples, plan(random, len(samples), rate)
-    )
+    tasks = random.choice([Task(), [Task(name="emotion"), Task(name="sound_events")]])
+    start = Start(audio=audio, task=tasks, interim=policy, endpointing=endpointing)
+    client = Client(start, samples, plan(random, len(samples), rate))
     lose(client, lambda name: LoudnessDetector(), random, losses, patience)
 
 

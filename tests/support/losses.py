@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inference.pool.fake import ALPHABET
 from inference.pool.interface import Hypothesis, HypothesisWord, Job, JobError, Sound
+from inference.pool.tasks import Answer
 from streaming.protocol.messages import Audio, ClientMessage, Ready, ServerMessage, Start
 from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.effects import Append, CloseStream, Discard, Effect, Finished, OpenStream, StoreAudio, Submit
@@ -44,6 +45,15 @@ def heard(job: Job, prefix: tuple[int, ...]) -> Hypothesis:
     sounds = (Sound("laughs", job.start_sample, job.start_sample + 3_200),) if job.kind != "interim" else ()
     return Hypothesis(
         job.stream, job.utterance, job.revision, final, job.until_sample, tuple(words), sounds=sounds, early=early
+    )
+
+
+def answered(job: Job, more: bool) -> Hypothesis:
+    """Of an answer job, a function of its tasks and its audio."""
+    span = f"{job.start_sample}-{job.until_sample}"
+    answers = tuple(Answer(text=f"{task.name} {span}", labels=(task.name,)) for task in job.tasks)
+    return Hypothesis(
+        job.stream, job.utterance, job.revision, False, job.until_sample, (), answers=() if more else answers, more=more
     )
 
 
@@ -168,11 +178,25 @@ class Gateway:
         if job.kind == "interim" and self._random.random() < 0.1:
             self.carry_out(self.core.job_failed(JobError(job.stream, job.utterance, job.revision, "internal", "no")))
             return True
+        if job.kind == "answer":
+            return self._answer_tasks(job)
         held = self._audio.get((job.stream, job.utterance))
         if held is not None:
             assert held[0] == job.start_sample
             assert held[1] >= job.until_sample, "the engine has the audio before the job"
             self.carry_out(self.core.hypothesis(heard(job, self.core.prefix_tokens(job)), self._now))
+        return True
+
+    def _answer_tasks(self, job: Job) -> bool:
+        """The engine has its audio, or asks the session for it."""
+        held = self._audio.get((job.stream, job.utterance))
+        if held is None:
+            segment = self.core.segment_pcm(job.utterance)
+            assert segment is not None
+            held = segment[0], segment[0] + len(segment[1]) // 2
+        assert held[0] == job.start_sample
+        assert held[1] >= job.until_sample
+        self.carry_out(self.core.hypothesis(answered(job, self._random.random() < 0.3), self._now))
         return True
 
     def _commit(self) -> bool:
@@ -200,7 +224,7 @@ class Gateway:
                 case Submit(job):
                     queue = self._jobs[job.stream]
                     if self._random.random() < 0.5:
-                        for waiting in [waiting for waiting in queue if waiting.kind != "final"]:
+                        for waiting in [waiting for waiting in queue if waiting.kind in ("interim", "early_final")]:
                             queue.remove(waiting)
                     queue.append(job)
                 case OpenStream(stream):
