@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from inference.adapters import memory
 from inference.pool.tasks import TaskName
+from inference.qwen_audio.instructions import supported_tasks
 
 Streaming = Literal["incremental", "windowed", "whole"]
 """incremental: an interim encodes what is new; windowed: a window is encoded again until it is full, and then
@@ -51,6 +52,8 @@ class Family:
     code: Literal["own", "transformers"]
     tasks: tuple[TaskName, ...]
     languages: str
+    language_count: int
+    """At most: a checkpoint may know fewer."""
     streaming: Streaming
     keeps: str
     """What of an utterance is kept between jobs."""
@@ -82,6 +85,33 @@ _CONTRACT = Evidence(
     "the engine's contract: one answer for each job, neither chunks nor neighbours matter, work is bounded",
 )
 
+_QWEN_AUDIO_CONFIG = {
+    "vocab_size": 155947,
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "kv_channels": 128,
+    "intermediate_size": 22016,
+    "audio": {"n_mels": 80, "n_state": 1280, "n_layer": 32, "output_dim": 4096},
+}
+_QWEN_AUDIO_KEEPS = (
+    "keys and values of the encoder and of the language model for what was heard; a final hears its clip in one piece, "
+    "which is then kept for all that is asked about it"
+)
+_QWEN_AUDIO_EVIDENCE = (
+    Evidence(
+        "golden vectors",
+        "tests/golden/test_qwen_audio.py",
+        "features, encoder, logits and greedy tokens equal the original code's for a tiny random checkpoint",
+    ),
+    Evidence(
+        "structure only",
+        "tests/unit/inference/qwen_audio/test_qwen_audio_engine.py",
+        "captions and answers in the engine equal the model's own decoding; a clip is read once for all tasks",
+    ),
+    _CONTRACT,
+)
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="Whisper",
@@ -89,6 +119,7 @@ FAMILIES: tuple[Family, ...] = (
         code="own",
         tasks=("transcribe", "translate"),
         languages="English, or 99 languages (multilingual checkpoints; these also translate to English)",
+        language_count=99,
         streaming="incremental",
         keeps="keys and values of encoder and cross-attention, features; a final encodes its utterance once more",
         times="cross-attention, 20 ms",
@@ -117,11 +148,44 @@ FAMILIES: tuple[Family, ...] = (
         stream_values=memory.whisper_stream,
     ),
     Family(
+        name="Qwen-Audio",
+        model_type="qwen",
+        code="own",
+        tasks=supported_tasks("qwen_audio"),
+        languages="8 languages, and Chinese in traditional characters, told or found out",
+        language_count=9,
+        streaming="incremental",
+        keeps=_QWEN_AUDIO_KEEPS,
+        times="stamps that the model writes (word_timestamps), else none: a word has the segment's bounds",
+        batch="all jobs of a step in one batch",
+        published=(Published("Qwen/Qwen-Audio", _QWEN_AUDIO_CONFIG),),
+        evidence=_QWEN_AUDIO_EVIDENCE,
+        parameters=memory.qwen_audio_parameters,
+        stream_values=memory.qwen_audio_stream,
+    ),
+    Family(
+        name="Qwen-Audio-Chat",
+        model_type="qwen",
+        code="own",
+        tasks=supported_tasks("qwen_audio_chat"),
+        languages="8 languages, and Chinese in traditional characters",
+        language_count=9,
+        streaming="incremental",
+        keeps=_QWEN_AUDIO_KEEPS,
+        times="none: a word has the segment's bounds",
+        batch="all jobs of a step in one batch",
+        published=(Published("Qwen/Qwen-Audio-Chat", _QWEN_AUDIO_CONFIG),),
+        evidence=_QWEN_AUDIO_EVIDENCE,
+        parameters=memory.qwen_audio_parameters,
+        stream_values=memory.qwen_audio_stream,
+    ),
+    Family(
         name="Nemotron streaming ASR",
         model_type="nemotron_asr_streaming",
         code="transformers",
         tasks=("transcribe",),
         languages="English",
+        language_count=1,
         streaming="incremental",
         keeps="the encoder's keys and values (5.6 s), the convolutions' left sides, the RNN-T's state",
         times="the frame of 80 ms at which a token was emitted",
@@ -144,6 +208,7 @@ FAMILIES: tuple[Family, ...] = (
         code="transformers",
         tasks=("transcribe",),
         languages="13 languages, which the model finds out by itself",
+        language_count=13,
         streaming="incremental",
         keeps="keys and values of the encoder (15 s) and of the language model, the convolutions' left sides",
         times="the step of 80 ms at which a token was said, less the delay",
@@ -166,6 +231,7 @@ FAMILIES: tuple[Family, ...] = (
         code="transformers",
         tasks=("transcribe",),
         languages="30 languages, told or found out",
+        language_count=30,
         streaming="windowed",
         keeps="the language model's keys and values for the prompt and full windows of 8 s",
         times="none: a word has the segment's bounds",
@@ -200,8 +266,9 @@ FAMILIES: tuple[Family, ...] = (
         name="Qwen2-Audio",
         model_type="qwen2_audio",
         code="transformers",
-        tasks=("transcribe", "translate"),
+        tasks=supported_tasks("qwen2_audio"),
         languages="8 languages, told or found out",
+        language_count=8,
         streaming="whole",
         keeps="the embeddings of the last job's audio; each other job encodes a window of 30 s",
         times="none: a word has the segment's bounds",
@@ -235,5 +302,19 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-def family_of(model_type: str) -> Family | None:
-    return next((family for family in FAMILIES if family.model_type == model_type), None)
+def family_of(model_type: str, name: str = "", chat_format: object = None) -> Family | None:
+    """
+    Args:
+        model_type: as config.json has it.
+        name: of the folder or the hub's repository; it tells chat models of the same type from base models.
+        chat_format: as generation_config.json has it, where there is one.
+    """
+    found = [family for family in FAMILIES if family.model_type == model_type]
+    return found[is_chat(name, chat_format)] if len(found) > 1 else next(iter(found), None)
+
+
+def is_chat(name: str, chat_format: object = None) -> bool:
+    """Whether a checkpoint of Qwen-Audio's type is the chat model: as it says itself, else by the end of its name."""
+    if chat_format in ("chatml", "raw"):
+        return chat_format == "chatml"
+    return "chat" in name.rstrip("/").rpartition("/")[2].lower()

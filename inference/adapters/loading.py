@@ -12,6 +12,10 @@ import torch
 from inference.engine.device import DeviceError, choose_device, choose_threads
 from inference.pool.interface import EngineStartError
 
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.tiktoken"]
+_PICKLED_FILES = ["*.bin"]
+"""Weights of a repository that has no others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -101,7 +105,10 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        if not any(folder.glob("*.safetensors")):
+            snapshot_download(name, allow_patterns=_PICKLED_FILES)
+        return folder
     except Exception as error:
         raise EngineStartError(
             f"{name} could not be had from the hub ({_brief(error)}): check the name and the network, or give a folder."

@@ -149,6 +149,30 @@ def qwen2_audio_stream(config: Config, seconds: float) -> int:
     return round(25 * seconds) * int(config["text_config"]["hidden_size"])
 
 
+def qwen_audio_parameters(config: Config) -> int:
+    audio, width = config["audio"], config["hidden_size"]
+    d, mels = audio["n_state"], audio["n_mels"]
+    layer = 4 * d * d + 3 * d + _feed_forward(d, 4 * d) + 4 * d
+    encoder = 3 * mels * d + d + 3 * d * d + d + audio["n_layer"] * layer + 2 * d
+    projector = d * width + width + 2 * width  # and the embeddings of an audio's begin and end
+    heads = config["num_attention_heads"] * config.get("kv_channels", 128)
+    block = 4 * heads * width + 3 * heads + 3 * width * (config["intermediate_size"] // 2) + 2 * width
+    text = 2 * config["vocab_size"] * width + config["num_hidden_layers"] * block + width
+    return int(encoder + projector + text)
+
+
+def qwen_audio_stream(config: Config, seconds: float) -> int:
+    """Keys and values of the encoder, 50 frames a second, and of the language model, 25 tokens; the embeddings that
+    they are made of; features and samples."""
+    audio = config["audio"]
+    frame = 2 * audio["n_layer"] * audio["n_state"]
+    heads = config["num_attention_heads"] * config.get("kv_channels", 128)
+    token = 2 * config["num_hidden_layers"] * heads + config["hidden_size"]
+    heard = 100 * audio["n_mels"] + 16_000
+    values: int = round(seconds * (50 * frame + 25 * token + heard))
+    return values
+
+
 def _feed_forward(d: int, inner: int) -> int:
     return 2 * d * inner + inner + d
 

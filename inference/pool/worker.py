@@ -43,7 +43,7 @@ from inference.pool.wire import (
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("whisper", "fake")
+ENGINES = ("whisper", "fake")  # the first stands for all families of models
 MAX_PENDING_BYTES = 128 << 20  # what one hour of audio takes; beyond it the gateway has to wait
 LAST_WORDS_S = 5.0
 
@@ -145,12 +145,9 @@ def engine_builder(name: str) -> EngineBuilder:
         from inference.pool.fake_step import build_fake_engine
 
         return build_fake_engine
-    from inference.engine.engine import build_engine
-    from inference.engine.settings import EngineSettings
+    from inference.adapters.choose import build_engine
 
-    return lambda model, device, threads, precision: build_engine(
-        model, device, EngineSettings(threads=threads, precision=precision)
-    )
+    return build_engine
 
 
 def serve(

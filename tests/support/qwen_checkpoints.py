@@ -14,6 +14,8 @@ from torch import Tensor
 
 from inference.qwen_audio.config import AudioConfig, QwenAudioConfig
 from inference.qwen_audio.model import QwenAudio
+from inference.qwen_audio.tokenizer import QwenTokenizer
+from tests.support.qwen_audio import tokenizer, write_tiktoken
 
 Layout = Literal["safetensors", "safetensors shards", "pickled", "pickled shards"]
 
@@ -49,6 +51,23 @@ def random_model(config: QwenAudioConfig = TINY, seed: int = 0) -> QwenAudio:
             else:
                 parameter.copy_(1 + torch.randn(parameter.shape, generator=random) * 0.1)
     return model.eval().requires_grad_(False)
+
+
+def speaking_config(tokenizer: QwenTokenizer) -> QwenAudioConfig:
+    """A tiny one of the published lengths, with the tokenizer's vocabulary and three rows that no token uses."""
+    audio = replace(TINY.audio, audio_start_id=tokenizer.specials.audio_start)
+    return tiny_config(vocab_size=tokenizer.vocabulary + 3, seq_length=2048, max_position_embeddings=8192, audio=audio)
+
+
+def write_speaking_checkpoint(folder: Path, *, chats: bool = False, seed: int = 0) -> Path:
+    """The folder, with all that an engine needs; `chats`: as the chat model says of itself."""
+    write_checkpoint(folder, speaking_config(tokenizer()), seed)
+    write_tiktoken(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen"}, indent=1), encoding="utf-8")
+    told = {"chat_format": "chatml" if chats else "raw"}
+    (folder / "generation_config.json").write_text(json.dumps(told), encoding="utf-8")
+    return folder
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ def test_a_family_stands_in_the_document_as_in_the_register(family: Family) -> N
 def test_what_a_checkpoint_takes_is_what_the_register_computes(family: Family) -> None:
     for published in family.published:
         memory = family.memory(published.config, seconds=30.0)
-        (line,) = [line for line in LINES if line.startswith(f"| {published.name}")]
+        (line,) = [line for line in LINES if line.startswith(f"| {published.name} ")]
         _, parameters, weights, stream = [cell.strip() for cell in line.strip("|").split("|")]
         assert parameters == f"{family.parameters(published.config) / 1e6:.0f} M"
         assert weights == f"{memory.weights_bytes / 1e9:.2f} GB"
