@@ -23,6 +23,7 @@ from streaming.cli.errors import UserError
 from streaming.cli.live import LiveCaptions, PlainCaptions, level_db
 from streaming.cli.media import MediaFile
 from streaming.cli.microphone import choose_rate, input_devices, record
+from streaming.cli.tasks import add_task_flag, parse_tasks
 
 FRAMES_PER_SECOND = 12
 
@@ -35,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--list-devices", action="store_true", help="say which microphones there are, and end")
     parser.add_argument("--file", type=Path, help="a file in the microphone's place, at its own speed")
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
+    add_task_flag(parser)
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
     parser.add_argument("--append-only", action="store_true", help="show only words that will never change")
     add_engine_flags(parser, "--engine-device")
@@ -61,6 +63,7 @@ async def listen(args: argparse.Namespace, console: Console) -> bool:
     options = SessionOptions(
         audio=audio,
         language=args.language,
+        task=parse_tasks(args.task),
         interim="append_only" if args.append_only else "stable",
         endpointing=Endpointing(min_silence_ms=args.min_silence_ms),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 from tympan_client import (
+    Analysis,
     Event,
     Load,
     Ready,
@@ -20,6 +21,8 @@ from tympan_client import (
     Utterance,
 )
 from tympan_client.events import ErrorEvent
+
+from streaming.cli.tasks import answer_line
 
 FLOOR_DB = -60.0
 METER_CELLS = 20
@@ -57,6 +60,8 @@ class LiveCaptions:
                 self.latency_ms = event.lag_ms
                 if event.final and utterance.words:
                     return [Text(f"{prefix(self.labels, utterance)}{utterance.text}")]
+            case Analysis():
+                return [Text(f"  {answer_line(event)}", style="cyan")]
             case SoundEvent():
                 self._notice = f"({event.label})"
             case Load():
@@ -106,6 +111,12 @@ class PlainCaptions:
 
     def receive(self, event: Event) -> str:
         """What to write now."""
+        if isinstance(event, Analysis):
+            line = f"  {answer_line(event)}\n"
+            if self._line is None:
+                return line
+            self._waiting.append(line)
+            return ""
         if not isinstance(event, TranscriptUpdate):
             return ""
         utterance = self._transcript.apply(event)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tympan_client import Event, Gap, Ready, SoundEvent, Speech, Summary, Transcript, TranscriptUpdate, Utterance
+from tympan_client import (
+    Analysis,
+    Event,
+    Gap,
+    Ready,
+    SoundEvent,
+    Speech,
+    Summary,
+    Transcript,
+    TranscriptUpdate,
+    Utterance,
+)
 from tympan_client.events import Ack, ErrorEvent
 
+from streaming.cli.tasks import answer_line
 from streaming.transcript.captions import Spoken, srt, webvtt
 
 Format = Literal["txt", "json", "srt", "vtt"]
@@ -26,6 +38,7 @@ class Transcription:
     sample_rate: int = 16_000
     transcript: Transcript = field(default_factory=Transcript)
     sounds: list[SoundEvent] = field(default_factory=list)
+    analyses: list[Analysis] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     model: str = ""
@@ -48,6 +61,8 @@ class Transcription:
                     del self._decoded_ms[event.utterance]
             case SoundEvent():
                 self.sounds.append(event)
+            case Analysis():
+                self.analyses.append(event)
             case Gap():
                 self.gaps.append(event)
             case ErrorEvent():
@@ -73,7 +88,7 @@ class Transcription:
     def render(self, form: Format) -> str:
         match form:
             case "txt":
-                return "".join(f"{self._line(utterance)}\n" for utterance in self.finals)
+                return "".join(f"{line}\n" for line in self._lines())
             case "json":
                 return json.dumps(self.as_dict(), ensure_ascii=False, indent=2) + "\n"
             case "srt":
@@ -94,6 +109,22 @@ class Transcription:
             "sounds": [
                 {"label": s.label, "channel": s.channel, "start_ms": s.start_ms, "end_ms": s.end_ms, "score": s.score}
                 for s in self.sounds
+            ],
+            "analyses": [
+                {
+                    "utterance": one.utterance,
+                    "channel": one.channel,
+                    "task": one.task,
+                    "start_ms": one.start_ms,
+                    "end_ms": one.end_ms,
+                    "text": one.text,
+                    "labels": list(one.labels),
+                    "words": [asdict(word) for word in one.words],
+                    "fields": dict(one.fields),
+                    "complete": one.complete,
+                    "error": one.error,
+                }
+                for one in self.analyses
             ],
             "gaps": [
                 {
@@ -125,6 +156,15 @@ class Transcription:
                 for word in utterance.words
             ],
         }
+
+    def _lines(self) -> list[str]:
+        """Each utterance's words, and below them what else was asked about it."""
+        placed = [(utterance.words[0].start_ms, utterance.id, 0, self._line(utterance)) for utterance in self.finals]
+        begins = {utterance: start_ms for start_ms, utterance, _, _ in placed}
+        for one in self.analyses:
+            place = (begins.get(one.utterance, one.start_ms), one.utterance, 1 + one.index, f"  {answer_line(one)}")
+            placed.append(place)
+        return [line for _, _, _, line in sorted(placed)]
 
     def _line(self, utterance: Utterance) -> str:
         label = self.label(utterance)

@@ -17,12 +17,13 @@ from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from tympan_client import Endpointing, SessionOptions, TympanError
+from tympan_client import Endpointing, SessionOptions, Task, TympanError
 
 from streaming.cli.backend import Backend, add_engine_flags, engine_config, open_backend, paced
 from streaming.cli.errors import UserError
 from streaming.cli.media import Channels, MediaFile
 from streaming.cli.results import SUFFIXES, Format, Transcription
+from streaming.cli.tasks import add_task_flag, parse_tasks
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Wishes:
     labels: tuple[str, ...]
     realtime: bool
     language: str | None
+    tasks: tuple[Task, ...] | None
     min_silence_ms: int | None
 
 
@@ -52,6 +54,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--labels", default="left,right", metavar="A,B", help="names of split channels")
     parser.add_argument("--realtime", action="store_true", help="send at the speed at which it was spoken")
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
+    add_task_flag(parser)
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
     add_engine_flags(parser, "--device")
     parser.set_defaults(run=run)
@@ -86,7 +89,8 @@ async def transcribe_files(args: argparse.Namespace, errors: Console) -> int:
     labels = tuple(args.labels.split(","))
     if len(labels) != 2 or not all(labels):
         raise UserError("--labels wants two names, such as agent,customer")
-    wishes = Wishes(args.channels, labels, args.realtime, args.language, args.min_silence_ms)
+    tasks = parse_tasks(args.task)
+    wishes = Wishes(args.channels, labels, args.realtime, args.language, tasks, args.min_silence_ms)
     done: list[Transcription] = []
     failures = 0
     bar = Progress(
@@ -123,6 +127,7 @@ async def transcribe_file(
     options = SessionOptions(
         audio=media.audio,
         language=wishes.language,
+        task=wishes.tasks,
         interim="off",
         endpointing=Endpointing(min_silence_ms=wishes.min_silence_ms),
     )

@@ -22,8 +22,11 @@ class Model:
     def __init__(self) -> None:
         self.open_utterance = 0
         self.revision = 0
+        self.asked = 0
         self.finals_due: list[int] = []
         """Submitted finals that are neither answered, given up nor cancelled, in the order of submission."""
+        self.answers_due: list[tuple[int, int]] = []
+        """(utterance, revision) of answer jobs, the same."""
 
 
 class PolicyMachine(RuleBasedStateMachine):
@@ -57,11 +60,27 @@ class PolicyMachine(RuleBasedStateMachine):
         model.open_utterance += 1
         model.revision = 0
 
+    @rule(stream=STREAMS, deadline=DEADLINES)
+    def submit_answer(self, stream: str, deadline: int) -> None:
+        """About an utterance that had its final, again and again."""
+        model = self.models.setdefault(stream, Model())
+        model.asked += 1
+        utterance = max(0, model.open_utterance - 1)
+        job = Job(stream, utterance, model.asked, "answer", 0, 8000)
+        try:
+            self.policy.submit(job, self.now, self.now + deadline)
+        except StreamQueueFullError:
+            assert len(model.answers_due) >= MAX_FINALS
+            return
+        model.answers_due.append((utterance, model.asked))
+
     @rule(stream=STREAMS)
     def cancel_the_oldest_final(self, stream: str) -> None:
         model = self.models.get(stream)
         if model is not None and model.finals_due:
-            self.policy.cancel(stream, model.finals_due.pop(0))
+            utterance = model.finals_due.pop(0)
+            self.policy.cancel(stream, utterance)
+            model.answers_due = [due for due in model.answers_due if due[0] != utterance]
 
     @rule(stream=STREAMS)
     def drop_stream(self, stream: str) -> None:
@@ -95,11 +114,11 @@ class PolicyMachine(RuleBasedStateMachine):
 
     @invariant()
     def queues_are_bounded(self) -> None:
-        """One final may be in flight and come back, beside those that wait; one interim at most."""
+        """One final or answer may be in flight and come back, beside those that wait; one interim at most."""
         if hasattr(self, "policy"):
             for stream in self.models:
                 assert self.policy.queued_finals(stream) <= MAX_FINALS + 1
-            assert self.policy.queued() <= len(self.models) * (MAX_FINALS + 2)
+            assert self.policy.queued() <= len(self.models) * (2 * MAX_FINALS + 2)
 
     @invariant()
     def a_wait_is_never_longer_than_its_limit(self) -> None:
@@ -119,7 +138,7 @@ class PolicyMachine(RuleBasedStateMachine):
             for ticket in self.policy.complete(self.in_flight.pop()):
                 self._settle(ticket)
         assert self.policy.idle
-        assert all(not model.finals_due for model in self.models.values())
+        assert all(not model.finals_due and not model.answers_due for model in self.models.values())
 
     def _job(self, stream: str, model: Model, *, final: bool) -> Job:
         kind: JobKind = "final" if final else "early_final" if model.revision % 2 else "interim"
@@ -155,8 +174,11 @@ class PolicyMachine(RuleBasedStateMachine):
     def _settle(self, ticket: Ticket) -> None:
         assert ticket.serial not in self.answered
         self.answered.add(ticket.serial)
+        model = self.models[ticket.job.stream]
         if ticket.job.kind == "final":
-            assert self.models[ticket.job.stream].finals_due.pop(0) == ticket.job.utterance
+            assert model.finals_due.pop(0) == ticket.job.utterance
+        if ticket.job.kind == "answer":
+            assert model.answers_due.pop(0) == (ticket.job.utterance, ticket.job.revision)
 
 
 TestPolicyLaws = PolicyMachine.TestCase

@@ -56,6 +56,59 @@ def test_a_final_removes_an_early_final_that_waits_and_one_in_flight_comes_befor
     assert run_all(policy) == [], "and then the final need not run"
 
 
+def answer(stream: str, utterance: int = 0) -> Job:
+    return job(stream, utterance, "answer")
+
+
+def test_answers_come_after_finals_and_beside_interims_by_their_deadlines() -> None:
+    policy = Policy(max_batch=1)
+    policy.submit(answer("a"), now=0, deadline=1)
+    policy.submit(answer("b"), now=0, deadline=10)
+    policy.submit(interim("c"), now=0, deadline=5)
+    policy.submit(final("d"), now=0, deadline=20)
+    assert [batch[0][0] for batch in run_all(policy, now=1)] == ["d", "a", "c", "b"]
+
+
+def test_of_one_stream_interims_and_answers_take_turns_by_their_deadlines() -> None:
+    policy = Policy()
+    policy.submit(answer("a", 0), now=0, deadline=10)
+    policy.submit(answer("a", 1), now=0, deadline=11)
+    policy.submit(interim("a", 2), now=0, deadline=10.5)
+    expected = [[("a", 0, "answer")], [("a", 2, "interim")], [("a", 1, "answer")]]
+    assert run_all(policy, now=1) == expected
+
+
+def test_a_newer_interim_or_a_final_leaves_an_answer_where_it_is() -> None:
+    policy = Policy()
+    policy.submit(answer("a", 0), now=0, deadline=10)
+    policy.submit(interim("a", 1), now=0, deadline=1)
+    policy.submit(interim("a", 1, revision=2), now=0, deadline=1)
+    policy.submit(final("a", 1), now=0, deadline=1)
+    assert run_all(policy) == [[("a", 1, "final")], [("a", 0, "answer")]]
+
+
+def test_an_answer_that_is_lost_is_tried_again_and_goes_with_its_utterance() -> None:
+    policy = Policy()
+    policy.submit(answer("a", 0), now=0, deadline=0)
+    policy.submit(answer("a", 1), now=0, deadline=0)
+    assert policy.retry(policy.next_batch(1) or []) == []
+    assert policy.queued() == 2
+    policy.cancel("a", 0)
+    assert policy.counters.cancelled == 1
+    assert run_all(policy, now=1) == [[("a", 1, "answer")]]
+
+
+def test_answers_are_bounded_and_no_measure_of_the_wait_for_captions() -> None:
+    policy = Policy(max_finals_per_stream=2)
+    for utterance in range(2):
+        policy.submit(answer("a", utterance), now=0, deadline=10)
+    with pytest.raises(StreamQueueFullError):
+        policy.submit(answer("a", 2), now=0, deadline=10)
+    assert policy.waits_s(now=9, last_s=5) == []
+    run_all(policy, now=9)
+    assert policy.waits_s(now=9, last_s=5) == []
+
+
 def test_an_early_final_that_was_lost_is_not_tried_again_once_its_final_waits() -> None:
     policy = Policy()
     policy.submit(job("a", 0, "early_final"), now=0, deadline=0)
