@@ -1,11 +1,12 @@
-"""`python -m benchmarks.qwen_audio [--device cuda] [--json OUT]`: what sharing and increments save, and capacity.
+"""`python -m benchmarks.qwen_audio [--device cuda] [--json OUT] [--keep NAME]`: what sharing and increments save.
 
 - tasks: N tasks on one clip as separate requests, in a batch, and forked from one audio prefix;
 - encoding: encoder work per second of audio while a clip is spoken, by policy;
 - capacity: tokens a second by batch and as shares of the device's measured ceilings, memory per second of audio, and
   how many live sessions get an answer within a second. By default on a GPU only, in the 7 B geometry.
 
-The weights are random: speed does not depend on them. Seconds are medians of repeats on a warm process.
+`--keep` puts the result into docs/qwen-audio.md. The weights are random: speed does not depend on them. Seconds are
+medians of repeats on a warm process.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.qwen_audio.capacity import (
 )
 from benchmarks.qwen_audio.encoding import measure_encoding
 from benchmarks.qwen_audio.geometry import GEOMETRIES, parameters, random_model
+from benchmarks.qwen_audio.page import PAGE
 from benchmarks.qwen_audio.tasks import measure_tasks
 from benchmarks.results_file import write_result
 from inference.engine.device import DeviceError, choose_device
@@ -76,6 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
     result["machine"] = began["machine"] | {"load_1min_after": load()}
     if options.json is not None:
         write_result(options.json, result)
+    if options.keep is not None:
+        PAGE.keep(options.keep, result)
+        PAGE.write()
     show(result, Console())
     return 0
 
@@ -119,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 8, 16, 32, 64])
     parser.add_argument("--rounds", type=int, default=20, help="seconds of audio of each live session")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", choices=list(PAGE.kinds), help="as which result of docs/qwen-audio.md")
     return parser
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.progress import Progress
@@ -60,6 +60,7 @@ def prove(data: Path, work: Path, steps: int, seeds: Sequence[int]) -> dict[str,
         "steps": steps,
         "seeds": list(seeds),
         "threads": torch.get_num_threads(),
+        "autocast": _precision(),
         "trained_parameters": parameters,
         "train_minutes": _minutes(split_of(rows, "train")),
         "test_minutes": _minutes(test),
@@ -89,7 +90,12 @@ def configuration(work: Path, start: Path, name: str, steps: int, seed: int) -> 
         frozen=_ENCODER,
         augment=Augment(time_masks=2, time_mask_s=0.4, token_noise=0.1),
         optimiser=Optimiser(
-            steps=steps, learning_rate=1e-3, warmup_steps=steps // 10, floor=0.05, weight_decay=0.1, autocast="bf16"
+            steps=steps,
+            learning_rate=1e-3,
+            warmup_steps=steps // 10,
+            floor=0.05,
+            weight_decay=0.1,
+            autocast=_precision(),
         ),
         every=Every(log=20, validate=max(1, steps // 8), checkpoint=0),
         seed=seed,
@@ -117,6 +123,12 @@ def reference(rows: Sequence[Row]) -> dict[str, str]:
 def set_threads(count: int | None) -> None:
     """As many threads as cores, unless told otherwise."""
     torch.set_num_threads(count or len(os.sched_getaffinity(0)))
+
+
+def _precision() -> Literal["no", "bf16"]:
+    """bfloat16 where the processor multiplies it; elsewhere it is emulated, several times slower than float32."""
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
 
 
 def _minutes(rows: Sequence[Row]) -> float:
