@@ -33,6 +33,7 @@ from inference.pool.interface import (
     StepStats,
     StreamSpec,
 )
+from inference.pool.tasks import Answer
 
 LONGEST_SAMPLES = 30 * SAMPLE_RATE
 """An utterance may last this long; the segmenter cuts before."""
@@ -96,6 +97,8 @@ class AdapterEngine(ABC, Generic[S]):
 
     info: EngineInfo
     splitter: PieceSplitter
+    longest_chat: int = 0
+    """Samples of all clips of a chat together, where the family has chats."""
 
     def __init__(self) -> None:
         self.costs = Costs()
@@ -115,9 +118,19 @@ class AdapterEngine(ABC, Generic[S]):
     def answer(self, state: S, samples: Samples, job: Job, spec: StreamSpec) -> Said:
         """Takes in what is new in `samples`, all of the segment's up to the job's end, and says what was heard.
 
-        After an interim and an early final the state goes on; after a final it is not used any more. The answer
-        begins with the job's prefix. Raises JobRefused.
+        After an interim and an early final the state goes on; after a final it is used for answers only. The words
+        begin with the job's prefix. Raises JobRefused.
         """
+
+    def reply(self, state: S, samples: Samples, job: Job) -> tuple[tuple[Answer, ...], bool]:
+        """Of a family that answers (`info.answers`): goes on with the answers to what the job asks, by a few tokens.
+
+        Returns:
+            one for each task, or for the chat, as far as it is written; and whether it is to be asked again.
+        Raises:
+            JobRefused.
+        """
+        raise JobRefused("bad_job", f"{self.info.model} writes captions only; it answers nothing else")
 
     # -- StepEngine ------------------------------------------------------------------------------------------------
 
@@ -136,7 +149,8 @@ class AdapterEngine(ABC, Generic[S]):
             kept = held.utterances[utterance] = _Utterance(first_sample, self.new_state())
         known = kept.end_sample - first_sample
         if 0 <= known < len(pcm) // _BYTES_PER_SAMPLE:
-            room = (LONGEST_SAMPLES - (kept.end_sample - kept.start_sample)) * _BYTES_PER_SAMPLE
+            longest = max(LONGEST_SAMPLES, self.longest_chat)
+            room = (longest - (kept.end_sample - kept.start_sample)) * _BYTES_PER_SAMPLE
             kept.pcm += pcm[known * _BYTES_PER_SAMPLE : len(pcm) & ~1][:room]
 
     def discard(self, stream: str, utterance: int) -> None:
@@ -178,7 +192,9 @@ class AdapterEngine(ABC, Generic[S]):
             if self.heard_samples(utterance.state) > len(samples):
                 utterance.state = self.new_state()
             with torch.inference_mode():
-                said = self.answer(utterance.state, samples, job, stream.spec)
+                if job.kind == "answer":
+                    return _answered(job, *self.reply(utterance.state, samples, job))
+                said = self.answer(utterance.state, samples, job, job.spec or stream.spec)
         except JobRefused as refused:
             return _error(job, refused.code, str(refused))
         except torch.OutOfMemoryError as error:
@@ -187,7 +203,7 @@ class AdapterEngine(ABC, Generic[S]):
         except Exception as error:  # noqa: BLE001 (reported as the job's own failure)
             self.discard(job.stream, job.utterance)
             return _error(job, "internal", f"{type(error).__name__}: {error}")
-        if job.kind == "final":
+        if job.kind == "final" and not self.info.answers:
             self.discard(job.stream, job.utterance)
         return self._hypothesis(job, said)
 
@@ -195,8 +211,9 @@ class AdapterEngine(ABC, Generic[S]):
         """Raises JobRefused."""
         stream = self._streams.get(job.stream)
         utterance = stream.utterances.get(job.utterance) if stream else None
-        if not 0 < job.until_sample - job.start_sample <= LONGEST_SAMPLES:
-            raise JobRefused("bad_job", f"an utterance may last 1 to {LONGEST_SAMPLES} samples")
+        longest = LONGEST_SAMPLES if job.chat is None else max(LONGEST_SAMPLES, self.longest_chat)
+        if not 0 < job.until_sample - job.start_sample <= longest:
+            raise JobRefused("bad_job", f"the audio may last 1 to {longest} samples")
         if stream is None or utterance is None or utterance.end_sample < job.until_sample:
             raise JobRefused("missing_audio", f"the audio of utterance {job.utterance} is not all here")
         if utterance.start_sample != job.start_sample:
@@ -233,6 +250,19 @@ class AdapterEngine(ABC, Generic[S]):
             words=tuple(words),
             language=said.language,
         )
+
+
+def _answered(job: Job, answers: tuple[Answer, ...], more: bool) -> Hypothesis:
+    return Hypothesis(
+        stream=job.stream,
+        utterance=job.utterance,
+        revision=job.revision,
+        final=False,
+        decoded_until=job.until_sample,
+        words=(),
+        answers=answers,
+        more=more,
+    )
 
 
 def bound(said: Said, prefix: Sequence[int]) -> Said:

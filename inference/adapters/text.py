@@ -24,6 +24,9 @@ class PieceSplitter(WordSplitter):
         """`pieces`: of each token id its bytes, a space before a word included; empty where it is no text."""
         self._bytes = list(pieces)
 
+    def piece(self, token: int) -> bytes:
+        return self._bytes[token]
+
     def is_text(self, token: int) -> bool:
         return 0 <= token < len(self._bytes) and bool(self._bytes[token])
 

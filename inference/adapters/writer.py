@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,22 @@ class Reading:
     keys: DynamicCache
     scores: Tensor
     """Shape (vocabulary,), float32."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A text that is being written."""
+
+    keys: DynamicCache
+    scores: Tensor
+    """For the token after those that are in the keys, shape (vocabulary,), float32."""
+    choose: Callable[[Tensor], int] = lambda scores: int(scores.argmax())
+    """The next token, of the scores of what may come."""
+    tokens: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    unread: int | None = None
+    """The last token, which is not in the keys."""
+    ended: bool = False
 
 
 class Writer:
@@ -54,24 +70,27 @@ class Writer:
 
     def write(self, reading: Reading, prefix: Sequence[int], samples: int, language: str | None) -> Said:
         """Text that begins with the prefix, as long as `samples` of audio can have it at most; it has no times."""
-        scores = reading.scores
-        tokens, probabilities = list(prefix), list[float]()
-        if tokens:
-            after = self._forward(reading.keys, self.embed(tokens))
-            for token, row in zip(tokens, [scores, *after[:-1]], strict=True):
-                probabilities.append(float(row.softmax(-1)[token]))
-            scores = after[-1]
-        most = len(tokens) + _SPARE_TOKENS + math.ceil(_TOKENS_PER_S * samples / SAMPLE_RATE)
-        while len(tokens) < most:
-            shares = scores.masked_fill(~self._allowed, -torch.inf).softmax(-1)
-            token = int(shares.argmax())
-            if token in self._stops:
-                break
-            tokens.append(token)
-            probabilities.append(float(shares[token]))
-            if len(tokens) < most:
-                scores = self._forward(reading.keys, self.embed([token]))[-1]
-        return Said(tuple(tokens), tuple(probabilities), None, language)
+        draft = Draft(reading.keys, reading.scores)
+        if prefix:
+            after = self._forward(reading.keys, self.embed(prefix))
+            for token, row in zip(prefix, [draft.scores, *after[:-1]], strict=True):
+                draft.probabilities.append(float(row.softmax(-1)[token]))
+            draft.tokens, draft.scores = list(prefix), after[-1]
+        self.go_on(draft, len(prefix) + _SPARE_TOKENS + math.ceil(_TOKENS_PER_S * samples / SAMPLE_RATE))
+        return Said(tuple(draft.tokens), tuple(draft.probabilities), None, language)
+
+    def go_on(self, draft: Draft, most: int) -> None:
+        """Writes until the text ends, or has `most` tokens."""
+        while not draft.ended and len(draft.tokens) < most:
+            if draft.unread is not None:
+                draft.scores = self._forward(draft.keys, self.embed([draft.unread]))[-1]
+            allowed = draft.scores.masked_fill(~self._allowed, -torch.inf)
+            token = draft.choose(allowed)
+            draft.ended = token in self._stops
+            if not draft.ended:
+                draft.tokens.append(token)
+                draft.probabilities.append(float(allowed.softmax(-1)[token]))
+                draft.unread = token
 
     def _forward(self, keys: DynamicCache, embedded: Tensor) -> Tensor:
         """Scores after each position, shape (tokens, vocabulary), float32."""

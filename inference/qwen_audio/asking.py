@@ -62,7 +62,7 @@ class Asker:
         self._positions = config.max_position_embeddings
         self.before, _ = self._around("", chats)
         """What stands before every clip."""
-        self.limits = chat_limits(config, chats)
+        self.limits = chat_room(config.max_position_embeddings, turns=chats)
 
     def after(self, task: Task) -> tuple[int, ...]:
         """What follows the clip.
@@ -104,16 +104,13 @@ class Asker:
         Raises:
             TaskError: the chat is not one, or beyond what `limits` allow.
         """
-        if self.limits is None:
-            raise TaskError(f"the model's {self._positions} positions leave no room for a conversation")
-        _check_chat(chat, samples, self.limits)
+        check_chat(chat, samples, self.limits, self.chats)
+        assert self.limits is not None
         if self.chats:
             turns = [self._turn(turn.role, turn.text, turn.clips) for turn in chat.turns]
             prompt = chat_prompt(turns, self.tokenizer, system=SYSTEM if chat.system is None else chat.system)
             written = sum(len(self.tokenizer.encode_text(text)) for text in _texts(chat))
         else:
-            if chat.system is not None:
-                raise TaskError("this model is asked by tags: it takes no system message")
             asked = to_tags(Task(name="question", question=chat.turns[0].text))
             prompt = task_prompt(asked, self.tokenizer)
             written = sum(map(len, (part for part in prompt.parts if isinstance(part, tuple))))
@@ -143,19 +140,33 @@ class Asker:
         return UserTurn(text, clips) if role == "user" else ModelTurn(tuple(self.tokenizer.encode_text(text)))
 
 
-def chat_limits(config: QwenAudioConfig, chats: bool) -> ChatLimits | None:
-    """What fits into the model's positions, the text and the longest answer beside it; None: not one clip."""
-    if not chats:
-        fits = config.max_position_embeddings >= _FRAMING + CONTEXT_TOKENS + TASK_TOKENS + _CLIP_POSITIONS
-        return ChatLimits(audio_s=30.0, context_tokens=CONTEXT_TOKENS) if fits else None
-    clips = (config.max_position_embeddings - _FRAMING - CONTEXT_TOKENS - CHAT_TOKENS) // _CLIP_POSITIONS
+def chat_room(positions: int, *, turns: bool) -> ChatLimits | None:
+    """What fits into a model's positions, the text and the longest answer beside it; None: not one clip.
+
+    Args:
+        turns: it is a chat model; else it answers one question about one clip.
+    """
+    clips = (positions - _FRAMING - CONTEXT_TOKENS - CHAT_TOKENS) // _CLIP_POSITIONS
     if clips < 1:
         return None
-    return ChatLimits(audio_s=30.0 * clips, clips=clips, turns=True, context_tokens=CONTEXT_TOKENS)
+    most = clips if turns else 1
+    return ChatLimits(audio_s=30.0 * most, clips=most, turns=turns, context_tokens=CONTEXT_TOKENS)
 
 
-def _check_chat(chat: Chat, samples: int, limits: ChatLimits) -> None:
-    """Raises TaskError."""
+def check_chat(chat: Chat, samples: int, limits: ChatLimits | None, system: bool) -> None:
+    """
+    Args:
+        samples: of the utterance.
+        limits: None: the model has no room for any.
+        system: the model takes a system message.
+
+    Raises:
+        TaskError: the chat is not one, or beyond the limits; its text was not looked at.
+    """
+    if limits is None:
+        raise TaskError("the model has no room for a conversation about a clip")
+    if chat.system is not None and not system:
+        raise TaskError("this model takes no system message; choose a chat model")
     if not chat.turns or chat.turns[-1].role != "user":
         raise TaskError("the last turn of a chat is the user's: it is what is answered")
     if len(chat.turns) > 1 and not limits.turns:

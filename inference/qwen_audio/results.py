@@ -48,6 +48,14 @@ def read_answer(
     return answer if ended or at_end else msgspec.structs.replace(answer, complete=False)
 
 
+def read_labels(task: Task, text: str, *, ended: bool) -> Answer:
+    """The same of a model that writes text only: names where the task is answered by names, else the text alone."""
+    if _READERS.get(task.name) in (_label, _labels):
+        answer = _READERS[task.name]([text] if text else [])
+        return answer if ended else msgspec.structs.replace(answer, complete=False)
+    return Answer(text, complete=ended and bool(text))
+
+
 def read_reply(
     tokens: Sequence[int], tokenizer: QwenTokenizer, *, ended: bool = False, duration_s: float | None = None
 ) -> Answer:

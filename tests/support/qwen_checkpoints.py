@@ -60,11 +60,14 @@ def speaking_config(tokenizer: QwenTokenizer) -> QwenAudioConfig:
 
 
 def write_speaking_checkpoint(folder: Path, *, chats: bool = False, seed: int = 0) -> Path:
-    """The folder, with all that an engine needs; `chats`: as the chat model says of itself."""
-    write_checkpoint(folder, speaking_config(tokenizer()), seed)
+    """The folder, with all that an engine needs; `chats`: as the chat model says of itself. Its texts end by themselves
+    after a while, or not."""
+    config = speaking_config(tokenizer())
+    state = random_model(config, seed).state_dict()
+    state["lm_head.weight"][sorted(tokenizer().specials.ends)] *= 1.6
+    write_state(folder, config, state)
     write_tiktoken(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen"}, indent=1), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps({**asdict(config), "model_type": "qwen"}), encoding="utf-8")
     told = {"chat_format": "chatml" if chats else "raw"}
     (folder / "generation_config.json").write_text(json.dumps(told), encoding="utf-8")
     return folder

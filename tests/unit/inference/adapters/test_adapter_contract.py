@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from inference.adapters.build import ENGINES, build_adapter
 from inference.pool.core import StepEngine
 from inference.pool.interface import Hypothesis, Job, JobError, JobKind, StepResult, StreamSpec
+from inference.pool.tasks import Task
+from inference.qwen_audio.build import build_qwen_audio
 from tests.support.adapter_checkpoints import melody, write_checkpoint
+from tests.support.qwen_checkpoints import write_speaking_checkpoint
 
 START = 3_200
 SECOND = 16_000
@@ -23,13 +26,21 @@ def pcm(seconds: float, seed: int = 0) -> bytes:
 AUDIO = pcm(4.0)
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+QWEN_AUDIO = ("qwen_audio", "qwen_audio_chat")
+ANSWERING = ("qwen2_audio", *QWEN_AUDIO)
+
+
+@pytest.fixture(scope="module", params=[*sorted(ENGINES), *QWEN_AUDIO])
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def engine(family: str, tmp_path_factory: pytest.TempPathFactory) -> StepEngine:
+    if family in QWEN_AUDIO:
+        chats = family == "qwen_audio_chat"
+        folder = write_speaking_checkpoint(tmp_path_factory.mktemp(family), chats=chats, seed=2)
+        return build_qwen_audio(str(folder), "cpu", 1)
     return build_adapter(str(write_checkpoint(family, tmp_path_factory.mktemp(family))), "cpu", 1)
 
 
@@ -140,17 +151,19 @@ def test_a_bad_stream_does_not_touch_the_others(engine: StepEngine) -> None:
     assert good.words == alone.words
 
 
-def test_a_failure_within_the_model_is_one_jobs_own(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_within_the_model_is_one_jobs_own(engine: Any, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hear(engine, stream="good")
     hear(engine, stream="bad")
-    answer = engine.answer
+    part, name = (engine.writer, "begin") if family in QWEN_AUDIO else (engine, "answer")
+    works = getattr(part, name)
 
-    def fails(state: Any, samples: Any, asked: Job, spec: StreamSpec) -> Any:
+    def fails(*given: Any) -> Any:
+        asked = given[0].job if family in QWEN_AUDIO else given[2]
         if asked.stream == "bad":
             raise RuntimeError("the model broke")
-        return answer(state, samples, asked, spec)
+        return works(*given)
 
-    monkeypatch.setattr(engine, "answer", fails)
+    monkeypatch.setattr(part, name, fails)
     result = engine.step([job(SECOND, stream="bad"), job(SECOND, stream="good")])
     assert [(error.stream, error.code) for error in result.errors] == [("bad", "internal")]
     assert [hypothesis.stream for hypothesis in result.hypotheses] == ["good"]
@@ -241,10 +254,13 @@ def test_words_lie_within_the_segment_in_order(engine: StepEngine) -> None:
         assert starts == sorted(starts)
 
 
-def test_a_final_ends_its_utterance_and_discard_and_close_free_theirs(engine: Any) -> None:
+def test_discard_and_close_free_theirs_and_a_final_where_nothing_is_answered(engine: Any) -> None:
     hear(engine)
     engine.append("s", 1, START, AUDIO)
     only(engine.step([job(SECOND, "final")]))
+    if engine.info.answers:
+        only(engine.step([job(SECOND, "final")]))
+        engine.discard("s", 0)
     assert refusal(engine.step([job(SECOND)])).code == "missing_audio"
     engine.discard("s", 1)
     assert refusal(engine.step([job(SECOND, utterance=1)])).code == "missing_audio"
@@ -266,20 +282,24 @@ def test_opening_again_keeps_the_utterances(engine: StepEngine) -> None:
     assert only(engine.step([job(SECOND)])).decoded_until == START + SECOND
 
 
-def test_an_utterance_keeps_no_more_than_half_a_minute(engine: Any) -> None:
-    hear(engine, bytes(2 * 40 * SECOND))
-    assert len(engine._streams["s"].utterances[0].pcm) == 2 * 30 * SECOND
+def test_an_utterance_keeps_no_more_than_half_a_minute_or_what_a_chat_may_have(engine: Any) -> None:
+    most = round(max(30.0, engine.info.chat.audio_s if engine.info.chat else 0.0)) * SECOND
+    hear(engine, bytes(2 * most + 10 * SECOND))
+    assert len(engine._streams["s"].utterances[0].pcm) == 2 * most
 
 
 def test_an_interim_encodes_no_more_late_in_an_utterance_than_early(engine: StepEngine, family: str) -> None:
     """Interims every two seconds, in frames of 20 ms: a streaming family encodes the two seconds that are new, and
-    what a chunk rounds them up to; a windowed one its open window; Qwen2-Audio half a minute, whatever is new."""
+    what a chunk rounds them up to; a windowed one its open window; Qwen2-Audio half a minute, whatever is new; and
+    Qwen-Audio each block of a second with half of the next, and what follows the last block."""
     hear(engine, pcm(24.0))
     frames = [engine.step([job(seconds * SECOND)]).stats.encoder_frames for seconds in range(2, 25, 2)]
     if family == "qwen2_audio":
         assert set(frames) == {1_500}
     elif family == "qwen3_asr":
         assert frames == [100, 200, 300, 400] * 3
+    elif family in QWEN_AUDIO:
+        assert frames == [75 + 50, *[75 + 75 + 50] * 11]
     else:
         assert max(frames) <= 100 + 28
         assert 24 * 50 - 56 <= sum(frames) <= 24 * 50 + 28
@@ -299,6 +319,23 @@ def test_it_says_what_it_is(engine: StepEngine) -> None:
     assert engine.info.device == "cpu"
     assert engine.info.dtype == "float32"
     assert engine.info.max_batch >= 1
+
+
+def test_only_those_that_say_so_answer(engine: StepEngine, family: str) -> None:
+    assert engine.info.answers is (family in ANSWERING)
+    hear(engine)
+    only(engine.step([job(SECOND, "final")]))
+    hear(engine)
+    asked = Job("s", 0, 2, "answer", START, START + SECOND, tasks=(Task(name="transcribe"),))
+    result = engine.step([asked])
+    if not engine.info.answers:
+        assert refusal(result).code == "bad_job"
+        return
+    while only(result).more:
+        result = engine.step([asked])
+    (answer,) = only(result).answers
+    assert answer.text
+    assert set(engine.info.tasks) >= {"transcribe", "translate", "question"}
 
 
 def test_pcm_is_taken_as_sixteen_bits(engine: StepEngine) -> None:
