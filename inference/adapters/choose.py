@@ -7,7 +7,9 @@ from pathlib import Path
 
 from inference.adapters.families import FAMILIES
 from inference.pool.core import StepEngine
+from inference.pool.interface import EngineStartError
 
+WHISPER = "whisper"
 QWEN_AUDIO = "qwen"
 """`model_type` of Qwen-Audio in its original layout."""
 
@@ -33,13 +35,14 @@ def model_type_of(model: str) -> str:
 def build_engine(model: str, device: str, threads: int | None = None, precision: str = "auto") -> StepEngine:
     """An `inference.pool.core.EngineBuilder` for the models of all families.
 
-    What is not of another family is taken for a Whisper, whose loader knows more forms, and says what is wrong with a
-    name.
+    What does not say of which family it is is taken for a Whisper: its loader knows more forms, and says what is wrong
+    with a name.
 
     Raises:
         EngineStartError: what is asked for is not to be had; one sentence with the remedy.
     """
     model_type = model_type_of(model)
+    known = {family.model_type for family in FAMILIES}
     if model_type == QWEN_AUDIO:
         from inference.qwen_audio.build import build_qwen_audio
 
@@ -48,6 +51,11 @@ def build_engine(model: str, device: str, threads: int | None = None, precision:
         from inference.adapters.build import build_adapter
 
         return build_adapter(model, device, threads, precision)
+    if model_type not in ("", WHISPER):
+        raise EngineStartError(
+            f"{model} holds a {model_type!r} model; Tympan runs {', '.join(sorted(known))}: "
+            "choose one of these, `tympan models` says more."
+        )
     from inference.engine import engine as whisper
     from inference.engine.settings import EngineSettings
 

@@ -13,12 +13,22 @@ from typing import Any
 
 import torch
 
+from inference.adapters.choose import QWEN_AUDIO, WHISPER, model_type_of
+from inference.adapters.families import FAMILIES
 from inference.engine.device import choose_device, cpu_flags
 from inference.engine.precision import fastest, time_precisions
+from inference.pool.interface import EngineStartError
 from inference.whisper.weights import BUNDLED, WeightsError, WhisperWeights, bundled_folder, load_weights
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+_KNOWN = frozenset(family.model_type for family in FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,18 @@ def report(model: str) -> dict[str, Any]:
         "precision_us": {name: round(us) for name, us in timings.items()},
     }
     try:
-        return {**machine, "weights": describe(load_weights(model))}
-    except WeightsError as error:
+        return {**machine, "weights": weights_of(model)}
+    except (WeightsError, EngineStartError) as error:
         return {**machine, "problem": str(error)}
+
+
+def weights_of(model: str) -> dict[str, Any]:
+    """Raises WeightsError, EngineStartError."""
+    if model_type_of(model) in ("", WHISPER):
+        return describe(load_weights(model))
+    from inference.adapters.describe import describe_checkpoint
+
+    return describe_checkpoint(model)
 
 
 def describe(weights: WhisperWeights) -> dict[str, Any]:
@@ -65,11 +84,12 @@ def describe(weights: WhisperWeights) -> dict[str, Any]:
         "source": weights.source,
         "parameters": sum(distinct.values()),
         "languages": len(weights.vocabulary.languages) or 1,
+        "family": "Whisper",
     }
 
 
 def at_hand() -> list[FoundModel]:
-    """The bundled model and the Whisper checkpoints in the hub's cache whose files are there; none is loaded."""
+    """The bundled model, and checkpoints in the hub's cache whose files are there; none is loaded."""
     found = []
     try:
         file = bundled_folder() / "model.bin"
@@ -91,15 +111,17 @@ def in_hub_cache() -> list[FoundModel]:
         FoundModel(repo.repo_id, "hub cache", str(revision.snapshot_path), revision.size_on_disk)
         for repo in repos
         for revision in repo.revisions
-        if repo.repo_type == "model" and _is_whisper(revision.snapshot_path)
+        if repo.repo_type == "model" and _is_known(revision.snapshot_path)
     ]
 
 
-def _is_whisper(folder: Path) -> bool:
+def _is_known(folder: Path) -> bool:
     if not any((folder / name).exists() for name in WEIGHT_FILES):
         return False
     try:
-        return bool(json.loads((folder / "config.json").read_text("utf-8")).get("model_type") == "whisper")
+        told = json.loads((folder / "config.json").read_text("utf-8"))
+        # Qwen's models of text have the type of Qwen-Audio.
+        return told.get("model_type") in _KNOWN and (told["model_type"] != QWEN_AUDIO or "audio" in told)
     except (OSError, ValueError, AttributeError):
         return False
 

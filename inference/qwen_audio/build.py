@@ -13,6 +13,7 @@ from inference.pool.interface import SAMPLE_RATE, EngineStartError, Job, StreamS
 from inference.qwen_audio.checkpoint import CheckpointError, load_model
 from inference.qwen_audio.config import ConfigError, QwenAudioConfig, parse_config
 from inference.qwen_audio.engine import QwenAudioEngine
+from inference.qwen_audio.model import QwenAudio
 from inference.qwen_audio.tokenizer import QwenTokenizer, TokenizerError, load_tokenizer
 
 _CUDA_SHARE, _CPU_SHARE = 0.8, 0.5
@@ -34,16 +35,7 @@ def build_qwen_audio(model: str, device: str, threads: int | None = None, precis
     checkpoint = find_checkpoint(model)
     place = find_place(device, threads, precision)
     _, tokenizer = read_parts(checkpoint)
-    try:
-        weights = load_model(checkpoint.folder, place.dtype, place.device)
-    except CheckpointError as error:
-        raise EngineStartError(
-            f"The weights of {model} cannot be used ({error}): get its weight files again."
-        ) from error
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise EngineStartError(
-            f"{model} does not fit into the memory of {place.device}: choose a device with more, or bfloat16."
-        ) from error
+    weights = read_weights(checkpoint, place.dtype, place.device)
     engine = QwenAudioEngine(
         weights, tokenizer, name=checkpoint.name, chats=says_chat(checkpoint), cache_bytes=_room(place.device)
     )
@@ -70,6 +62,18 @@ def read_parts(checkpoint: Checkpoint) -> tuple[QwenAudioConfig, QwenTokenizer]:
             "again."
         )
     return config, tokenizer
+
+
+def read_weights(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> QwenAudio:
+    """The model. Raises EngineStartError."""
+    try:
+        return load_model(checkpoint.folder, dtype, device)
+    except (ConfigError, CheckpointError) as error:
+        raise EngineStartError(f"{checkpoint.name} cannot be used ({error}): get its weight files again.") from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise EngineStartError(
+            f"{checkpoint.name} does not fit into the memory of {device}: choose a device with more, or bfloat16."
+        ) from error
 
 
 def says_chat(checkpoint: Checkpoint) -> bool:

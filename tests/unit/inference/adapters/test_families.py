@@ -15,7 +15,9 @@ from inference.adapters.build import ENGINES, build_adapter
 from inference.adapters.families import FAMILIES, Family, family_of
 from inference.pool.interface import Job, StreamSpec
 from inference.pool.tasks import TASK_NAMES
+from inference.qwen_audio.build import build_qwen_audio
 from tests.support.adapter_checkpoints import melody, write_checkpoint
+from tests.support.qwen_checkpoints import write_speaking_checkpoint
 
 ROOT = Path(__file__).parents[4]
 SECOND = 16_000
@@ -62,11 +64,31 @@ def test_the_families_of_the_register_and_of_the_builder_are_the_same() -> None:
     assert family_of("gpt2") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "chat_format", "chats"),
+    [
+        ("Qwen/Qwen-Audio", None, False),
+        ("Qwen/Qwen-Audio-Chat", None, True),
+        ("/models/chat/qwen-audio/", None, False),
+        ("/models/QWEN-AUDIO-CHAT/", None, True),
+        ("Qwen/Qwen-Audio-Chat", "raw", False),
+        ("mine", "chatml", True),
+        ("mine-chat", "unheard of", True),
+    ],
+)
+def test_the_chat_model_is_told_from_the_base_model(name: str, chat_format: str | None, chats: bool) -> None:
+    family = family_of("qwen", name, chat_format)
+    assert family is not None
+    assert family.name == ("Qwen-Audio-Chat" if chats else "Qwen-Audio")
+
+
 @pytest.mark.parametrize("family", ADAPTED, ids=lambda family: family.model_type)
 def test_memory_is_what_a_model_and_its_stream_hold(family: Family, tmp_path: Path) -> None:
     """Weights to the number; a stream's state to a tenth, after 9 s and at its bound."""
     engine: Any = build_adapter(str(write_checkpoint(family.model_type, tmp_path)), "cpu", 1)
     config = json.loads((tmp_path / "config.json").read_text())
+    assert family.tasks == engine.info.tasks
+    assert family.language_count >= len(engine.info.languages)
     held = {weight.data_ptr(): weight.numel() for weight in engine.model.parameters()}
     assert family.parameters(config) == sum(held.values())
     engine.open("s", StreamSpec(language="en"))
@@ -75,6 +97,26 @@ def test_memory_is_what_a_model_and_its_stream_hold(family: Family, tmp_path: Pa
         assert engine.step([Job("s", 0, 1, "interim", 0, seconds * SECOND)]).errors == ()
         told = family.stream_values(config, seconds)
         assert numbers(engine._streams["s"].utterances[0].state) == pytest.approx(told, rel=0.1)
+
+
+@pytest.mark.parametrize("chats", [False, True])
+def test_memory_is_what_qwen_audio_and_its_stream_hold(tmp_path: Path, chats: bool) -> None:
+    """Weights to the number; a stream's state to a tenth, and the room that caches keep free."""
+    engine: Any = build_qwen_audio(str(write_speaking_checkpoint(tmp_path, chats=chats)), "cpu", 1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    family = family_of("qwen", chat_format="chatml" if chats else "raw")
+    assert family is not None
+    assert family.parameters(config) == sum(weight.numel() for weight in engine.model.parameters())
+    assert family.tasks == engine.info.tasks
+    assert family.language_count == len(engine.info.languages)
+    engine.open("s", StreamSpec(language="en"))
+    engine.append("s", 0, 0, (melody(20.0) * 32_767).astype("<i2").tobytes())
+    for seconds in (10, 20):
+        assert engine.step([Job("s", 0, 1, "interim", 0, seconds * SECOND)]).errors == ()
+        live = engine._streams["s"].utterances[0].live
+        free = live.clip.stream.kept.nbytes // 4 - 2 * 2 * 32 * 50 * seconds
+        held = numbers([live.clip.stream, live.clip.cache]) - numbers(live.clip.stream.mel._filters) - free
+        assert held == pytest.approx(family.stream_values(config, seconds), rel=0.1)
 
 
 def test_memory_of_whisper_is_what_transformers_makes_of_its_configuration() -> None:
@@ -96,6 +138,8 @@ def test_published_sizes_are_those_that_are_known() -> None:
     }
     assert told == {
         "tiny.en": 38,
+        "Qwen/Qwen-Audio": 8394,
+        "Qwen/Qwen-Audio-Chat": 8394,
         "nvidia/nemotron-speech-streaming-en-0.6b": 617,
         "mistralai/Voxtral-Mini-4B-Realtime-2602": 4430,
         "Qwen/Qwen3-ASR-1.7B-hf": 2038,
