@@ -96,9 +96,16 @@ def _room(device: torch.device) -> int | None:
 
 
 def _warm_up(engine: QwenAudioEngine) -> None:
-    """One interim and one final of a second of silence: the first client does not wait for lazy set-up."""
+    """One interim and one final of a second of silence: the first client does not wait for lazy set-up.
+
+    Raises EngineStartError: what fails here would fail for all.
+    """
     engine.open("warm-up", StreamSpec())
     engine.append("warm-up", 0, 0, bytes(2 * SAMPLE_RATE))
     for kind in ("interim", "final"):
-        engine.step([Job("warm-up", 0, 0, kind, 0, SAMPLE_RATE)])
+        for error in engine.step([Job("warm-up", 0, 0, kind, 0, SAMPLE_RATE)]).errors:
+            raise EngineStartError(
+                f"{engine.info.model} does not run on {engine.info.device} ({error.message}): free some of its memory, "
+                "or choose another device or precision."
+            )
     engine.close("warm-up")

@@ -75,7 +75,7 @@ def test_models_tells_of_each_family_what_it_can_do_what_it_takes_and_what_was_v
     for family in FAMILIES:
         assert f"{family.model_type}: {family.name}" in shown
         assert all(f"{evidence.proof}: {evidence.shows} ({evidence.test})" in shown for evidence in family.evidence)
-    assert "tasks      transcribe, translate; 8 languages, told or found out" in shown
+    assert "tasks      transcribe; 30 languages, told or found out" in shown
     assert "memory     mistralai/Voxtral-Mini-4B-Realtime-2602: 8.86 GB, and" in shown
     assert "times      none: a word has the segment's bounds" in shown
 

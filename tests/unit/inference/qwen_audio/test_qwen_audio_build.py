@@ -82,6 +82,11 @@ def test_what_loading_says_is_passed_on(folder: Path, monkeypatch: pytest.Monkey
     assert "the index is broken" in refused(folder)
 
 
+def test_a_device_without_room_for_one_utterance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.qwen_audio.build._room", lambda device: 1000)
+    assert "free some of its memory" in refused(folder)
+
+
 def test_bfloat16_says_something_too(folder: Path) -> None:
     engine = build_qwen_audio(str(folder), "cpu", 1, "bfloat16")
     assert (engine.info.dtype, engine.model.dtype) == ("bfloat16", torch.bfloat16)
