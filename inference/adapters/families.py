@@ -40,7 +40,12 @@ _QWEN_AUDIO_EVIDENCE = (
     Evidence(
         "structure only",
         "tests/unit/inference/qwen_audio/test_qwen_audio_engine.py",
-        "captions and answers in the engine equal the model's own decoding; a clip is read once for all tasks",
+        "captions in the engine equal the model's own decoding, alone and in a batch",
+    ),
+    Evidence(
+        "structure only",
+        "tests/unit/inference/qwen_audio/test_qwen_audio_answers.py",
+        "answers and chats in the engine equal the model's own decoding; a clip is read once for all tasks",
     ),
     _CONTRACT,
 )
