@@ -14,7 +14,7 @@ Streaming = Literal["incremental", "windowed", "whole"]
 never; whole: the whole utterance is encoded for each answer."""
 Proof = Literal["real weights", "golden vectors", "structure only"]
 """With published weights; against outputs of the original code for a given checkpoint; with a tiny random checkpoint,
-against transformers' own generation, so that nothing is known of the accuracy."""
+against the generation of the model's own code, so that nothing is known of the accuracy."""
 
 
 @dataclass(frozen=True, slots=True)

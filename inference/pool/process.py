@@ -43,7 +43,7 @@ class WorkerSettings:
     precision: str = "auto"
     """float32, bfloat16 or int8; auto: the fastest that the device has units for."""
     engine: str = "whisper"
-    """`whisper`, or `fake` for tests of the process."""
+    """`whisper`: what the model's config.json says, a Whisper where it does not; `fake` for tests of the process."""
     step_timeout_s: float = 30.0
     """A worker that runs one command for longer is killed."""
     silence_timeout_s: float = 10.0
