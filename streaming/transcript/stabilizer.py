@@ -17,6 +17,7 @@ import msgspec
 
 from inference.pool.interface import Hypothesis, HypothesisWord, JobKind
 from streaming.protocol.messages import InterimPolicy, WordState
+from streaming.transcript.spread import spread
 from streaming.transcript.text import changed_words, common_words, fold, is_code, plain_text
 from streaming.transcript.words import TranscriptWord
 
@@ -267,10 +268,10 @@ class Stabilizer:
     def _close(self, hypothesis: Hypothesis) -> Update:
         stable = [word.text for word in self._words[: self._stable]]
         if self.policy == "append_only":
-            tail = self._merge(self._after_stable(hypothesis.words))
+            tail = self._merge(self._after_stable(spread(hypothesis.words)))
             self._words = [msgspec.structs.replace(word, state="final") for word in tail]
         else:
-            self._words = self._final_words(hypothesis.words)
+            self._words = self._final_words(spread(hypothesis.words))
         self.closed = True
         texts = [word.text for word in self._words]
         return self._update(

@@ -77,7 +77,7 @@ def test_models_tells_of_each_family_what_it_can_do_what_it_takes_and_what_was_v
         assert all(f"{evidence.proof}: {evidence.shows} ({evidence.test})" in shown for evidence in family.evidence)
     assert "tasks      transcribe; 30 languages, told or found out" in shown
     assert "memory     mistralai/Voxtral-Mini-4B-Realtime-2602: 8.86 GB, and" in shown
-    assert "times      none: a word has the segment's bounds" in shown
+    assert "times      none: estimated from the segment's bounds" in shown
 
 
 def test_a_checked_model_was_loaded(answer: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
