@@ -143,11 +143,33 @@ class Configure(_Client, tag="configure", frozen=True, kw_only=True):
     events: bool | None = None
 
 
+class ChatMessage(_Settings, frozen=True, kw_only=True):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Meta(max_length=8000)]
+    """Data, whatever it says."""
+
+
+class Ask(_Client, tag="ask", frozen=True, kw_only=True):
+    """A question about what was heard, answered by `answer` while the captions go on."""
+
+    id: Annotated[str, Meta(max_length=128)]
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=64)]
+    """The conversation; the last one is the user's. What was heard is put before the first of the user's."""
+    last_s: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    """Of the newest audio; None: the session, as far as it is kept, and what is older as its transcript."""
+    max_tokens: Annotated[int, Meta(ge=1, le=1024)] = 256
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**32)] = 0
+
+
 class Stop(_Client, tag="stop", frozen=True, kw_only=True):
     """No more audio: finals, then `summary`, then close code 1000."""
 
 
-ClientMessage = Start | Audio | Marker | Finalize | Configure | Stop
+SessionMessage = Start | Audio | Marker | Finalize | Configure | Stop
+"""What a session's course depends on."""
+ClientMessage = SessionMessage | Ask
 
 
 class RawAudio(msgspec.Struct, frozen=True):
@@ -287,6 +309,33 @@ class Gap(_Server, tag="gap", kw_only=True):
     """None: all channels."""
 
 
+AnswerCode = Literal["unsupported", "no_audio", "too_many", "session_over", "engine_unavailable", "answer_failed"]
+
+
+class AnswerError(msgspec.Struct, frozen=True, kw_only=True):
+    code: AnswerCode
+    message: str
+
+
+class Answer(_Server, tag="answer", kw_only=True):
+    """A piece of the answer to an `ask`."""
+
+    id: str
+    """The question's."""
+    delta: str = ""
+    """What is new of the text."""
+    done: bool = False
+    """The last piece; what follows is there with it only."""
+    text: str | None = None
+    words: list[TimedWord] = []
+    """Words whose times the model named, on the session's clock; where it was asked about one clip."""
+    finish: Literal["stop", "length", "error"] | None = None
+    from_ms: int = 0
+    """Of the audio that was asked about."""
+    to_ms: int = 0
+    error: AnswerError | None = None
+
+
 class Load(_Server, tag="load", kw_only=True):
     level: LoadLevel
     lag_ms: int
@@ -322,8 +371,8 @@ class Summary(_Server, tag="summary", kw_only=True):
 
 
 ServerMessage = (
-    Ready | Ack | Speech | Transcript | Event | Analysis | MarkerEcho | Gap | Load | GoAway | Error | Summary
+    Ready | Ack | Speech | Transcript | Event | Analysis | MarkerEcho | Gap | Answer | Load | GoAway | Error | Summary
 )
 
-UNNUMBERED = (Ready, Ack, Load, GoAway)
+UNNUMBERED = (Ready, Ack, Answer, Load, GoAway)
 """Messages about the connection. They are not in the session's event log and are not said again after a resume."""

@@ -30,7 +30,6 @@ from streaming.protocol.errors import ProtocolError, error_message
 from streaming.protocol.messages import (
     Ack,
     Audio,
-    ClientMessage,
     Configure,
     Endpointing,
     Finalize,
@@ -39,6 +38,7 @@ from streaming.protocol.messages import (
     Marker,
     ModelInfo,
     Ready,
+    SessionMessage,
     Start,
     Stop,
     Summary,
@@ -157,7 +157,7 @@ class SessionCore:
 
     # -- from the client ------------------------------------------------------------------------------------------
 
-    def receive(self, message: ClientMessage, now: float) -> list[Effect]:
+    def receive(self, message: SessionMessage, now: float) -> list[Effect]:
         """Takes one message; audio is only put in line for `work`.
 
         Raises:

@@ -1,14 +1,15 @@
 """What waits for the client to read it: bounded, numbered as it leaves. Pure.
 
 A reader that keeps up sees every message. For one that falls behind, an interim joins the interim of its utterance
-that still waits, and a newer `ack` or `load` takes the place of the older one; nothing else is ever left out.
+that still waits, a piece of an answer the piece before it, and a newer `ack` or `load` takes the place of the older
+one; nothing else is ever left out.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from streaming.protocol.messages import UNNUMBERED, Ack, Error, Load, ServerMessage, Transcript
+from streaming.protocol.messages import UNNUMBERED, Ack, Answer, Error, Load, ServerMessage, Transcript
 
 
 class OutboxFullError(Exception):
@@ -44,6 +45,8 @@ class Outbox:
             raise OutboxFullError(f"{self._limit} messages wait for the client")
         if isinstance(older, Transcript) and isinstance(message, Transcript):
             message = join_interims(older, message)
+        if isinstance(older, Answer) and isinstance(message, Answer):
+            message = msgspec.structs.replace(message, delta=older.delta + message.delta)
         self._waiting[key] = message
 
     def put_last(self, message: ServerMessage) -> None:
@@ -70,6 +73,8 @@ class Outbox:
         match message:
             case Transcript(final=False):
                 return ("interim", message.utterance)
+            case Answer():
+                return ("answer", message.id)
             case Ack() | Load():
                 return type(message)
         self._next_key += 1

@@ -20,6 +20,8 @@ from streaming.observability.metrics import Metrics
 from streaming.protocol.codec import encode_logged
 from streaming.protocol.errors import CLOSE_NORMAL, ERRORS, ProtocolError
 from streaming.protocol.messages import (
+    Answer,
+    Ask,
     ClientMessage,
     Gap,
     ModelInfo,
@@ -33,6 +35,7 @@ from streaming.protocol.messages import (
 from streaming.scheduler.fleet import Fleet
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import StreamQueueFullError
+from streaming.session.asking import Asking
 from streaming.session.core import SessionCore
 from streaming.session.durable import DurableSession
 from streaming.session.effects import (
@@ -47,7 +50,7 @@ from streaming.session.effects import (
     StoreAudio,
     Submit,
 )
-from streaming.session.outbox import is_numbered
+from streaming.session.outbox import OutboxFullError, is_numbered
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +65,14 @@ class SessionRunner:
         clock: Callable[[], float],
         metrics: Metrics,
         on_closed: Callable[[SessionRunner], None],
+        asking: Asking | None = None,
     ) -> None:
-        """`clock`: seconds, the fleet's own. `open` and `resume` are given the rest."""
+        """
+        Args:
+            clock: seconds, the fleet's own. `open` and `resume` are given the rest.
+            asking: for questions about what is heard; None: it takes none.
+        """
+        self.asking = asking
         self.session = core.session
         self.failure: ProtocolError | None = None
         """Why the session ended, if not by `stop`; its `error` message comes last in `events`."""
@@ -146,6 +155,9 @@ class SessionRunner:
 
         What the client does wrong ends the session: see `failure`.
         """
+        if isinstance(message, Ask):
+            self._ask(message)
+            return
         async with self._feeding:
             await self._wait_for_room()
             if self._over:
@@ -161,6 +173,17 @@ class SessionRunner:
             except ProtocolError as error:
                 self.fail(error)
             self._count_audio()
+
+    def _ask(self, ask: Ask) -> None:
+        if self.asking is not None and not self._over:
+            self.asking.ask(ask, self._say_answer)
+
+    def _say_answer(self, answer: Answer) -> None:
+        try:
+            self._core.outbox.put(answer)
+        except OutboxFullError as error:
+            self.fail(ProtocolError("slow_reader", str(error)))
+        self._something_to_read.set()
 
     async def events(self) -> AsyncIterator[ServerMessage]:
         """All messages for the client in order; ends after `summary` or a fatal `error`.
@@ -292,6 +315,8 @@ class SessionRunner:
             match effect:
                 case Send(message):
                     self._count(message)
+                    if self.asking is not None:
+                        self.asking.read(message)
                     self._something_to_read.set()
                 case SlowReader(reason):
                     self.fail(ProtocolError("slow_reader", reason))
@@ -308,6 +333,8 @@ class SessionRunner:
                 case CloseStream(stream):
                     self._fleet.close(stream)
                 case StoreAudio():
+                    if self.asking is not None:
+                        self.asking.hear(effect)
                     if self._durable is not None:
                         self._durable.block(effect)
                 case Finished(summary):
@@ -327,6 +354,8 @@ class SessionRunner:
 
     def _end(self) -> None:
         self._over = True
+        if self.asking is not None:
+            self.asking.end()
         self._something_to_read.set()
         self._room.set()
 
@@ -344,6 +373,8 @@ class SessionRunner:
         """The summary is the last message: the `ack` of audio that is still being stored comes before it."""
         waiting = self._durable.waiting_blocks if self._durable is not None else 0
         if self._summary is not None and not waiting and not self._over:
+            if self.asking is not None:
+                self.asking.end()
             self._core.outbox.put_last(self._with_costs(self._summary))
             self._end()
 

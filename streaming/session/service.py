@@ -31,6 +31,7 @@ from streaming.scheduler.dispatcher import Dispatcher
 from streaming.scheduler.fleet import Fleet, most_cpu_workers
 from streaming.scheduler.policy import Policy
 from streaming.scheduler.stats import DispatcherStats
+from streaming.session.asking import Asking
 from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.durable import DurableSession
 from streaming.session.holding import LEASE_S
@@ -148,7 +149,7 @@ class Service:
         session, token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         core = SessionCore(session, start, self._make_detector, self.config.session, model=info)
         record = SessionRecord(session=session, start=msgspec.msgpack.encode(start), token_hash=hash_token(token))
-        runner = self._runner(core)
+        runner = self._runner(core, info)
         durable = DurableSession(self._store, record, _new_owner(), runner)
         self.metrics.sessions_total.inc()
         async with self._closed_on_error(runner):
@@ -178,7 +179,7 @@ class Service:
         except BadSnapshotError as error:
             log.error("session %s cannot be resumed: %s", resume.session, error)
             raise ProtocolError("no_session", "the session was stored by a version that cannot be resumed") from None
-        runner = self._runner(core)
+        runner = self._runner(core, info)
         durable = DurableSession(self._store, stored.record, owner, runner, lease=stored.lease, version=stored.version)
         self.metrics.sessions_resumed.inc()
         async with self._closed_on_error(runner):
@@ -198,8 +199,10 @@ class Service:
             runner.on_taken_over()
             await runner.close()
 
-    def _runner(self, core: SessionCore) -> SessionRunner:
-        runner = SessionRunner(core, self._fleet, self._clock, self.metrics, self._session_closed)
+    def _runner(self, core: SessionCore, info: EngineInfo) -> SessionRunner:
+        audio, kept_s = core.start.audio, self.config.session.chat_audio_s
+        asking = Asking(self._fleet, self._clock, info, kept_s, audio.channels, audio.labels or ())
+        runner = SessionRunner(core, self._fleet, self._clock, self.metrics, self._session_closed, asking)
         self._sessions.add(runner)
         return runner
 

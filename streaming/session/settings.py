@@ -29,6 +29,8 @@ class SessionSettings:
     finals_only_after_s: float = 3.0
     """... and longer than this ends them, until answers have been faster than half of it for `recover_after_s`."""
     recover_after_s: float = 3.0
+    chat_audio_s: float = 120.0
+    """Audio of each channel that is kept for questions, where the model can be asked; 0: none."""
     interim_blocks: int = 1
     """Half seconds of audio from one interim to the next while load is normal; twice as many at `slow_interims`."""
     early_finals: bool = True
@@ -50,6 +52,10 @@ class SessionSettings:
             raise ValueError("unsure_confidence must be at least 0 and at most min_confidence, which is at most 1")
         if not 30 * SAMPLE_RATE <= self.low_water_samples < self.high_water_samples:
             raise ValueError("low_water_samples must be at least 30 s and below high_water_samples")
+        if not 0 <= self.chat_audio_s <= 3600:
+            raise ValueError("chat_audio_s must be from 0 to 3600")
+        if self.answer_deadline_s <= 0:
+            raise ValueError("answer_deadline_s must be above 0")
         if self.interim_blocks < 1:
             raise ValueError("interim_blocks must be at least 1")
         if not 0 < self.slow_interims_after_s < self.finals_only_after_s:
