@@ -28,6 +28,7 @@ from starlette.websockets import WebSocket
 from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
+from streaming.transport.chat import chat_routes
 from streaming.transport.sessions_rest import session_routes
 from streaming.transport.watch import EventStream, watch_by_websocket
 from streaming.transport.websocket import serve_stream
@@ -91,6 +92,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         WebSocketRoute("/v1/sessions/{session}/watch", watch),
         Route("/v1/sessions/{session}/watch", EventStream(watchers, settings), methods=["GET", "HEAD"]),
         *session_routes(watchers, settings.allowed_origins),
+        *chat_routes(service, watchers, settings.allowed_origins),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),

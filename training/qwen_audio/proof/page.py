@@ -20,6 +20,7 @@ _GROUPS = {
     "events": "`keyword` `event`",
     "tones": "`caption` `caption_plain`",
 }
+_PRECISION = {"no": "float32", "bf16": "bfloat16"}
 _KINDS = {
     "speech": "speech",
     "digits": "spoken digit strings",
@@ -42,7 +43,8 @@ def _what_was_run(result: Result) -> str:
     ]
     return (
         f"`python -m training.qwen_audio.proof --data FOLDER --steps {result['steps']} --seeds {seeds}`: "
-        f"{result['minutes']} minutes on {result['threads']} threads for all runs, measurement and tiny.en included. "
+        f"{result['minutes']} minutes on {result['threads']} threads in {_PRECISION[result['autocast']]} for all runs, "
+        "measurement and tiny.en included. "
         f"{measured_on(result)} {result['trained_parameters'] / 1e6:.1f} M parameters were trained on "
         f"{result['train_minutes']:.0f} minutes of clips; {result['test_minutes']:.0f} minutes are the test.\n\n"
         "Rows that were learnt from, of each kind of clip under each tag:\n\n"

@@ -1,0 +1,167 @@
+"""`POST /v1/sessions/{id}/chat`: questions about a live session, in the shape of OpenAI's chat completions.
+
+Whoever may read a session's transcript may ask about it. What the messages say is data. Answers come as one JSON
+object, or as Server-Sent Events; errors have the shape that OpenAI's SDKs read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.messages import Answer, AnswerCode
+from streaming.session.service import Service
+from streaming.session.watching import Watchers
+from streaming.transport.chat_request import BadRequest, Wanted, read_request
+from streaming.transport.sessions_rest import HTTP_STATUS, shared_headers, wrong_origin
+
+MAX_BODY_BYTES: Final = 8 << 20
+"""Four minutes of 16 kHz audio in base64."""
+EVENT_STREAM: Final = "text/event-stream"
+STATUS: Final[dict[AnswerCode, int]] = {
+    "unsupported": 400,
+    "no_audio": 409,
+    "too_many": 429,
+    "session_over": 409,
+    "engine_unavailable": 503,
+    "answer_failed": 500,
+}
+
+
+def chat_routes(service: Service, watchers: Watchers, allowed_origins: tuple[str, ...]) -> list[BaseRoute]:
+    """`/chat`, and `/chat/completions` for SDKs that are given the session's address as their base."""
+
+    async def chat(request: Request) -> Response:
+        refused = wrong_origin(request, allowed_origins)
+        if refused is not None:
+            return refused
+        try:
+            wanted = read_request(await _body(request))
+            response = await _answer(request.path_params["session"], wanted, service, watchers)
+        except BadRequest as error:
+            response = refusal(error.status, error.code, str(error))
+        except ProtocolError as error:
+            response = refusal(HTTP_STATUS.get(error.code, 400), error.code, error.text)
+        response.headers.update(shared_headers(request))
+        return response
+
+    place = "/v1/sessions/{session}/chat"
+    return [Route(place, chat, methods=["POST"]), Route(f"{place}/completions", chat, methods=["POST"])]
+
+
+async def _answer(session: str, wanted: Wanted, service: Service, watchers: Watchers) -> Response:
+    """Raises ProtocolError, BadRequest."""
+    runner = next((runner for runner in service.sessions if runner.session == session), None)
+    if runner is None or runner.asking is None:
+        await watchers.record(session)
+        raise BadRequest(
+            409, "not_live", "the session is not live on this server: ask where its audio goes, while it goes on"
+        )
+    said: asyncio.Queue[Answer] = asyncio.Queue()
+    give_up = runner.asking.ask(wanted.ask, said.put_nowait, wanted.clips)
+    model = service.info.model if service.info is not None else ""
+    try:
+        first = await said.get()  # an error has a status of its own, before anything is streamed
+    except asyncio.CancelledError:
+        give_up()
+        raise
+    if first.error is not None:
+        return refusal(STATUS[first.error.code], first.error.code, first.error.message)
+    head = _Head(f"chatcmpl-{secrets.token_urlsafe(12)}", int(time.time()), model)
+    if wanted.stream:
+        events = _events(first, said, head)
+        return _Events(events, give_up)
+    text = [first.delta]
+    try:
+        last = first
+        while not last.done:
+            last = await said.get()
+            text.append(last.delta)
+    finally:
+        give_up()
+    if last.error is not None:
+        return refusal(STATUS[last.error.code], last.error.code, last.error.message)
+    message = {"role": "assistant", "content": "".join(text)}
+    choice = {"index": 0, "message": message, "finish_reason": last.finish, "logprobs": None}
+    return JSONResponse(head.of("chat.completion", [choice]) | {"tympan": _heard(last)})
+
+
+class _Head(msgspec.Struct, frozen=True):
+    id: str
+    created: int
+    model: str
+
+    def of(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
+
+
+class _Events(StreamingResponse):
+    """Gives the question up when its reader is gone."""
+
+    def __init__(self, events: AsyncIterator[str], give_up: Any) -> None:
+        super().__init__(events, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
+        self._give_up = give_up
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            with contextlib.suppress(ClientDisconnect):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._give_up()
+
+
+async def _events(first: Answer, said: asyncio.Queue[Answer], head: _Head) -> AsyncIterator[str]:
+    yield _event(_chunk(head, {"role": "assistant", "content": ""}))
+    answer = first
+    while True:
+        if answer.error is not None:
+            yield _event({"error": _error(answer.error.code, answer.error.message)})
+            return
+        if answer.delta:
+            yield _event(_chunk(head, {"content": answer.delta}))
+        if answer.done:
+            break
+        answer = await said.get()
+    yield _event(_chunk(head, {}, answer.finish) | {"tympan": _heard(answer)})
+    yield "data: [DONE]\n\n"
+
+
+def _chunk(head: _Head, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+    return head.of("chat.completion.chunk", [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}])
+
+
+def _event(body: dict[str, Any]) -> str:
+    return f"data: {msgspec.json.encode(body).decode()}\n\n"
+
+
+def _heard(answer: Answer) -> dict[str, Any]:
+    """What OpenAI's shape has no place for: the audio that was asked about, and words with times."""
+    return {"from_ms": answer.from_ms, "to_ms": answer.to_ms, "words": msgspec.to_builtins(answer.words)}
+
+
+def refusal(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error": _error(code, message)}, status)
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+
+
+async def _body(request: Request) -> bytes:
+    """Raises BadRequest."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise BadRequest(413, "too_large", f"the body may have at most {MAX_BODY_BYTES} bytes")
+    return bytes(body)
