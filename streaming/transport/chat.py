@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -47,9 +47,11 @@ def chat_routes(service: Service, watchers: Watchers, allowed_origins: tuple[str
             return refused
         try:
             wanted = read_request(await _body(request))
-            response = await _answer(request.path_params["session"], wanted, service, watchers)
+            response = await _answer(request, wanted, service, watchers)
         except BadRequest as error:
             response = refusal(error.status, error.code, str(error))
+        except ClientDisconnect:
+            response = Response(status_code=499)  # nobody reads it
         except ProtocolError as error:
             response = refusal(HTTP_STATUS.get(error.code, 400), error.code, error.text)
         response.headers.update(shared_headers(request))
@@ -59,8 +61,9 @@ def chat_routes(service: Service, watchers: Watchers, allowed_origins: tuple[str
     return [Route(place, chat, methods=["POST"]), Route(f"{place}/completions", chat, methods=["POST"])]
 
 
-async def _answer(session: str, wanted: Wanted, service: Service, watchers: Watchers) -> Response:
-    """Raises ProtocolError, BadRequest."""
+async def _answer(request: Request, wanted: Wanted, service: Service, watchers: Watchers) -> Response:
+    """Raises ProtocolError, BadRequest, ClientDisconnect."""
+    session = request.path_params["session"]
     runner = next((runner for runner in service.sessions if runner.session == session), None)
     if runner is None or runner.asking is None:
         await watchers.record(session)
@@ -70,30 +73,42 @@ async def _answer(session: str, wanted: Wanted, service: Service, watchers: Watc
     said: asyncio.Queue[Answer] = asyncio.Queue()
     give_up = runner.asking.ask(wanted.ask, said.put_nowait, wanted.clips)
     model = service.info.model if service.info is not None else ""
+    head = _Head(f"chatcmpl-{secrets.token_urlsafe(12)}", int(time.time()), model)
+    gone = asyncio.create_task(_gone(request))
     try:
-        first = await said.get()  # an error has a status of its own, before anything is streamed
-    except asyncio.CancelledError:
+        first = last = await _while_there(gone, said.get())
+        if wanted.stream and first.error is None:
+            return _Events(_events(first, said, head), give_up)
+        text = [first.delta]
+        while not last.done:
+            last = await _while_there(gone, said.get())
+            text.append(last.delta)
+    except BaseException:
         give_up()
         raise
-    if first.error is not None:
-        return refusal(STATUS[first.error.code], first.error.code, first.error.message)
-    head = _Head(f"chatcmpl-{secrets.token_urlsafe(12)}", int(time.time()), model)
-    if wanted.stream:
-        events = _events(first, said, head)
-        return _Events(events, give_up)
-    text = [first.delta]
-    try:
-        last = first
-        while not last.done:
-            last = await said.get()
-            text.append(last.delta)
     finally:
-        give_up()
+        gone.cancel()
     if last.error is not None:
         return refusal(STATUS[last.error.code], last.error.code, last.error.message)
     message = {"role": "assistant", "content": "".join(text)}
     choice = {"index": 0, "message": message, "finish_reason": last.finish, "logprobs": None}
     return JSONResponse(head.of("chat.completion", [choice]) | {"tympan": _heard(last)})
+
+
+async def _gone(request: Request) -> None:
+    """Returns when nobody waits for the response any more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _while_there(gone: asyncio.Task[None], coming: Coroutine[Any, Any, Answer]) -> Answer:
+    """Raises ClientDisconnect."""
+    answer = asyncio.ensure_future(coming)
+    await asyncio.wait({gone, answer}, return_when=asyncio.FIRST_COMPLETED)
+    if answer.done():
+        return answer.result()
+    answer.cancel()
+    raise ClientDisconnect
 
 
 class _Head(msgspec.Struct, frozen=True):
