@@ -19,6 +19,7 @@ from tests.support.deployment import ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 WATCHING = (ROOT / "docs" / "watching.md").read_text("utf-8")
+CHAT = (ROOT / "docs" / "chat.md").read_text("utf-8")
 
 
 def table(text: str, after: str) -> list[list[str]]:
@@ -52,10 +53,11 @@ def test_the_viewers_message_has_the_fields_of_its_table() -> None:
 def test_every_route_of_a_session_is_described() -> None:
     paths = {route.path for route in make_app(Service()).routes if isinstance(route, Route | WebSocketRoute)}
     sessions = {path.replace("{session}", "ID") for path in paths if "{session}" in path}
-    assert sessions == {"/v1/sessions/ID", "/v1/sessions/ID/watch"} | {
-        f"/v1/sessions/ID/transcript.{form}" for form in FORMS
-    }
-    for path in sessions:
+    asking = {"/v1/sessions/ID/chat", "/v1/sessions/ID/chat/completions"}
+    reading = {"/v1/sessions/ID", "/v1/sessions/ID/watch"}
+    assert sessions == asking | reading | {f"/v1/sessions/ID/transcript.{form}" for form in FORMS}
+    assert all(path in CHAT for path in asking)
+    for path in sessions - asking:
         place, _, form = path.rpartition(".")
         assert (f"`GET {path}`" in WATCHING) or (f"GET {place}." in WATCHING and f".{form}`" in WATCHING)
 

@@ -6,6 +6,8 @@ from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import (
     Ack,
     Analysis,
+    Answer,
+    AnswerError,
     ErrorEvent,
     Event,
     Gap,
@@ -33,6 +35,8 @@ __all__ = [
     "DEFAULT_URL",
     "Ack",
     "Analysis",
+    "Answer",
+    "AnswerError",
     "AudioFormat",
     "ConnectionLost",
     "ConnectionOptions",

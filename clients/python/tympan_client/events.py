@@ -160,6 +160,34 @@ class Gap(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerError:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(ServerEvent):
+    """A piece of the answer to a question (`Session.ask`)."""
+
+    id: str
+    """The question's."""
+    delta: str = ""
+    """What is new of the text."""
+    done: bool = False
+    """The last piece; what follows comes with it only."""
+    text: str | None = None
+    """The whole answer."""
+    words: tuple[TimedWord, ...] = ()
+    """Words whose times the model named, on the session's clock."""
+    finish: str | None = None
+    """stop, length or error."""
+    from_ms: int = 0
+    """Of the audio that was asked about."""
+    to_ms: int = 0
+    error: AnswerError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load(ServerEvent):
     level: str
     lag_ms: int
@@ -240,6 +268,7 @@ ServerMessage = (
     | Analysis
     | MarkerReached
     | Gap
+    | Answer
     | Load
     | GoAway
     | ErrorEvent
@@ -257,6 +286,7 @@ EVENT_TYPES: Mapping[str, type[ServerMessage]] = {
     "analysis": Analysis,
     "marker": MarkerReached,
     "gap": Gap,
+    "answer": Answer,
     "load": Load,
     "goaway": GoAway,
     "error": ErrorEvent,
@@ -295,5 +325,9 @@ def _same(value: Any) -> Any:
 _NESTED: Mapping[type, Mapping[str, Callable[[Any], Any]]] = {
     Ready: {"model": lambda fields: _build(ModelInfo, fields), "tasks": tuple},
     Analysis: {"labels": tuple, "words": lambda words: tuple(_build(TimedWord, fields) for fields in words)},
+    Answer: {
+        "words": lambda words: tuple(_build(TimedWord, fields) for fields in words),
+        "error": lambda fields: None if fields is None else _build(AnswerError, fields),
+    },
     TranscriptUpdate: {"words": lambda words: tuple(_build(Word, fields) for fields in words)},
 }

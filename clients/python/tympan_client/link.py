@@ -110,6 +110,8 @@ class Link:
         opened = self._protocol.ready is not None
         self._protocol.lost()
         self.changed()
+        for answer in self._protocol.asks.take_broken():
+            await self._say(answer)
         if opened and not (self._options.reconnect and self._protocol.can_resume):
             raise error
         policy = self._resuming if opened else self._connecting

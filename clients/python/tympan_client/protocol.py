@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgpack  # type: ignore[import-untyped]
 
+from tympan_client.asks import OpenAsks
 from tympan_client.commands import Command, UnacknowledgedCommands
 from tympan_client.errors import TympanError
-from tympan_client.events import Ack, ErrorEvent, Event, GoAway, Load, Ready, Reconnected, Summary, parse_event
+from tympan_client.events import Ack, Answer, ErrorEvent, Event, GoAway, Load, Ready, Reconnected, Summary, parse_event
 from tympan_client.novelty import Novelty
 from tympan_client.options import (
     Codec,
@@ -62,6 +63,7 @@ class ClientProtocol:
         self.commands = UnacknowledgedCommands()
         self.attempts = 0
         """Number of the next one, or the one under way, since the connection was lost."""
+        self.asks = OpenAsks()
         self._novelty = Novelty()
         self._token: str | None = None
         self._durable = True
@@ -114,6 +116,8 @@ class ClientProtocol:
                 self._connected = False
                 self._finished = not event.retryable or (self.ready is not None and not self.can_resume)
                 raise event.as_exception()
+            case Answer():
+                self.asks.heard(event)
             case GoAway():
                 pass
             case _:
@@ -126,6 +130,7 @@ class ClientProtocol:
         """The connection is gone, or could not be opened. What was taken and not acknowledged is kept."""
         self._connected = False
         self.attempts += 1
+        self.asks.lost()
 
     def slices(self, data: bytes) -> Iterator[bytes]:
         """`data` cut into pieces that can be kept.
@@ -187,12 +192,30 @@ class ClientProtocol:
         }
         self._command({"type": "configure", **without_none(changes)})
 
+    def ask(
+        self,
+        ask_id: str,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        last_s: float | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Puts a question; the pieces of its answer come as `Answer`."""
+        self._require_open()
+        drawing = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+        message = {"type": "ask", "id": ask_id, "messages": [dict(each) for each in messages], "last_s": last_s}
+        self.asks.put(ask_id, self.next_sample, self._encode(without_none(message | drawing)))
+
     def stop(self) -> None:
         self._command({"type": "stop"})
         self._stopped = True
 
     def next_payload(self) -> Payload | None:
-        """What is to be sent now on this connection: audio and commands in the order in which they were taken."""
+        """What is to be sent now on this connection: audio, commands and questions in the order in which they were
+        taken."""
         if not self._connected:
             return None
         chunk = self.unacknowledged.chunk_at(self._sent_samples)
@@ -201,6 +224,9 @@ class ClientProtocol:
         if command and (chunk is None or command.place <= max(self._sent_samples, chunk[0])):
             self._sent_commands = number + 1
             return command.payload
+        sent_until = self.next_sample if chunk is None else max(self._sent_samples, chunk[0])
+        if not self._stopped and (question := self.asks.next_payload(sent_until)) is not None:
+            return question
         return None if chunk is None else self._audio_payload(*chunk)
 
     def _audio_payload(self, first: int, end: int, data: bytes) -> Payload:

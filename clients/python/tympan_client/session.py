@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from tympan_client.audio import Chunk, Source, chunks_of, encode_samples
@@ -86,6 +87,41 @@ class Session:
         await self._take(
             lambda: self._protocol.configure(interim=interim, endpointing=endpointing, events=events, task=task)
         )
+
+    async def ask(
+        self,
+        question: str | Sequence[Mapping[str, str]],
+        *,
+        last_s: float | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Asks about what was heard, with a model that can be asked; returns the id that its `Answer` events have.
+
+        Args:
+            question: its text, or a conversation: {"role": "user" | "assistant" | "system", "content": text}.
+            last_s: seconds of the newest audio that it is about; None: the session, as far as it is kept.
+            max_tokens: of the answer.
+
+        Raises:
+            TympanError: the session's end, `too_many_asks`.
+        """
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
+        ask_id = secrets.token_urlsafe(9)
+        await self._take(
+            lambda: self._protocol.ask(
+                ask_id,
+                messages,
+                last_s=last_s,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+            )
+        )
+        return ask_id
 
     async def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
@@ -109,6 +109,22 @@ class SyncSession:
         on."""
         changed = self._session.configure(interim=interim, endpointing=endpointing, events=events, task=task)
         _call(self._loop, changed)
+
+    def ask(
+        self,
+        question: str | Sequence[Mapping[str, str]],
+        *,
+        last_s: float | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """As `Session.ask`."""
+        asked = self._session.ask(
+            question, last_s=last_s, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )
+        return _call(self._loop, asked)
 
     def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""

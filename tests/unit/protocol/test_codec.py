@@ -143,7 +143,7 @@ def test_a_malformed_message_has_a_typed_error(codec: Codec, payload: bytes | st
         ),
         (
             {"type": "begin"},
-            "$.type: unknown message type; known: start, audio, marker, finalize, configure, stop",
+            "$.type: unknown message type; known: start, audio, marker, finalize, configure, stop, ask",
         ),
         (
             {"type": "start", "endpointing": {"min_silence_ms": 1}},

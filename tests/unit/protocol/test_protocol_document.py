@@ -17,7 +17,9 @@ from streaming.protocol.errors import ERRORS
 from streaming.protocol.messages import (
     PROTOCOL_VERSION,
     SUBPROTOCOLS,
+    AnswerError,
     AudioFormat,
+    ChatMessage,
     ClientMessage,
     Endpointing,
     ModelInfo,
@@ -61,7 +63,8 @@ def structs(union: Any) -> dict[str, type[msgspec.Struct]]:
     return {str(one.__struct_config__.tag): one for one in get_args(union)}
 
 
-OBJECTS = {one.__name__: one for one in (AudioFormat, Resume, Task, Endpointing, ModelInfo, Word, TimedWord)}
+_OBJECTS = (AudioFormat, Resume, Task, Endpointing, ChatMessage, AnswerError, ModelInfo, Word, TimedWord)
+OBJECTS = {one.__name__: one for one in _OBJECTS}
 DOCUMENTED = [
     *(("Client", name, kind) for name, kind in structs(ClientMessage).items()),
     *(("Server", name, kind) for name, kind in structs(ServerMessage).items()),
