@@ -29,6 +29,7 @@ from inference.pool.interface import (
     StepStats,
     StreamSpec,
 )
+from inference.qwen_audio.instructions import supported_tasks
 from inference.whisper.decoder import WhisperDecoder
 from inference.whisper.decoding import DecodeRequest
 from inference.whisper.encoder import WhisperIncrementalEncoder
@@ -93,7 +94,9 @@ class WhisperEngine:
             dtype=self.precision,
             max_batch=self.settings.max_batch,
             languages=tuple(weights.vocabulary.languages) or ("en",),
-            tasks=("transcribe", "word_timestamps", *(("translate",) if weights.vocabulary.languages else ())),
+            tasks=tuple(
+                task for task in supported_tasks("whisper") if weights.vocabulary.languages or task != "translate"
+            ),
         )
         self._streams: dict[str, Stream] = {}
         self._frames_final = 0

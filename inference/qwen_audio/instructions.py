@@ -1,11 +1,8 @@
-"""A task for models that know no tags: in words for Qwen2-Audio and chat models, as decoding for Whisper. No torch."""
+"""A task for models that know no tags, in words: Qwen2-Audio and chat models; and which family has which. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Literal
-
-import msgspec
 
 from inference.pool.tasks import TASK_NAMES, Task, TaskName
 from inference.qwen_audio.tags import LANGUAGE_NAMES, TaskError, check_language, check_question, text_language
@@ -107,43 +104,3 @@ def _instruction(task: Task, texts: dict[TaskName, str]) -> str:
     if question is not None:
         return question
     return texts[task.name].format(language=language and LANGUAGE_NAMES[language])
-
-
-class WhisperDecoding(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as Whisper takes it."""
-
-    language: str | None
-    """ISO 639-1; None: to be heard by the model."""
-    task: Literal["transcribe", "translate"]
-    timed: bool
-    """Times of words are wanted."""
-
-
-def whisper_decoding(task: Task, languages: Collection[str]) -> WhisperDecoding:
-    """
-    Args:
-        languages: ISO 639-1 codes that the checkpoint has tokens for; none: it knows English only.
-
-    Raises:
-        TaskError: Whisper, or this checkpoint, cannot be asked this.
-    """
-    check_supported(task, "whisper")
-    check_question(task)
-    known = languages or ("en",)
-    if task.language is not None and task.language not in known:
-        raise TaskError(f"this Whisper has no language {task.language!r}; it has {', '.join(sorted(known))}")
-    if task.name == "translate":
-        if not languages:
-            raise TaskError("an English-only Whisper does not translate; choose a multilingual checkpoint")
-        if task.target not in (None, "en"):
-            raise TaskError(f"Whisper translates into English only, not into {task.target!r}; leave the target out")
-        if task.language == "en":
-            raise TaskError("Whisper translates into English, which is spoken already; ask for transcribe")
-        return WhisperDecoding(language=task.language, task="translate", timed=False)
-    if task.target not in (None, task.language):
-        raise TaskError(
-            f"Whisper writes the words in the language that is spoken ({task.language or 'unknown'}), not in "
-            f"{task.target!r}; leave the target out, or ask for translate"
-        )
-    language = task.language if languages else "en"
-    return WhisperDecoding(language=language, task="transcribe", timed=task.name == "word_timestamps")

@@ -19,8 +19,8 @@ WordState = Literal["tentative", "stable", "final"]
 EndpointRule = Literal["silence", "max_length", "finalize", "stop", "gap"]
 Detector = Literal["cascade", "silero", "webrtc"]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
-Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
-"""ISO 639-1, or 639-3 where there is no shorter one."""
+Language = Annotated[str, Meta(pattern="^[a-z]{2,3}(_[a-z]{2})?$")]
+"""ISO 639-1, or 639-3 where there is no shorter one; a way of writing it may follow: `zh_tr` is traditional Chinese."""
 TaskName = Literal[
     "transcribe",
     "translate",

@@ -99,10 +99,12 @@ def _check_target(task: Task, at: str, info: EngineInfo) -> None:
             raise ProtocolError("unsupported", f"{at}.target: English is spoken already; say what to translate into")
         return
     if task.name in ("transcribe", "word_timestamps"):
-        if task.target != task.language:
+        if task.target not in (task.language, f"{task.language}_tr"):
             raise ProtocolError(
                 "unsupported", f"{at}.target: {task.name} writes in the language that is spoken; ask for translate"
             )
+        if task.target not in (task.language, *info.targets):
+            raise _refusal(f"{at}.target", info, info.targets)
     elif task.name == "question" and task.target != task.language:
         raise ProtocolError("unsupported", f"{at}.target: a question is answered in the language that it is asked in")
     elif task.target not in info.targets:

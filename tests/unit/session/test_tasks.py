@@ -20,7 +20,7 @@ QWEN = EngineInfo(
     languages=("en", "zh", "de"),
     tasks=TASK_NAMES,
     answers=True,
-    targets=("en", "zh", "de"),
+    targets=("en", "zh", "de", "zh_tr"),
 )
 
 
@@ -56,6 +56,7 @@ def test_the_engine_is_asked_with_all_fields() -> None:
     [
         Task(),
         Task(language="de", target="de"),
+        Task(language="zh", target="zh_tr"),
         Task(name="word_timestamps"),
         Task(name="translate", language="en", target="zh"),
         Task(name="translate", language="zh"),
@@ -78,6 +79,7 @@ def test_what_goes_together_is_taken(task: Task | list[Task]) -> None:
         (Task(language="fr"), QWEN, r"\$.task.language: the model qwen does not know it; known: en, zh, de"),
         ([Task(), Task(name="scene", language="fr")], QWEN, r"\$.task\[1\].language"),
         (Task(name="scene", target="fr"), QWEN, r"\$.task.target: the model qwen does not know it"),
+        (Task(language="de", target="de_tr"), QWEN, r"\$.task.target: the model qwen does not know it"),
         (Task(language="en", target="de"), QWEN, "writes in the language that is spoken; ask for translate"),
         (Task(name="translate", language="en"), QWEN, "English is spoken already"),
         (Task(name="translate", language="de", target="de"), QWEN, "is what is spoken"),

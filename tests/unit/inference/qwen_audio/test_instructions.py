@@ -7,11 +7,9 @@ import pytest
 from inference.pool.tasks import TASK_NAMES, Task, TaskName
 from inference.qwen_audio.instructions import (
     Family,
-    WhisperDecoding,
     base_instruction,
     chat_instruction,
     supported_tasks,
-    whisper_decoding,
 )
 from inference.qwen_audio.tags import TaskError
 
@@ -92,55 +90,6 @@ def test_every_task_in_words_names_its_language(name: TaskName) -> None:
 def test_what_cannot_be_asked_in_words_is_refused(ask: object, task: Task, message: str) -> None:
     with pytest.raises(TaskError) as refused:
         ask(task)  # type: ignore[operator]
-    assert message in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("task", "languages", "decoding"),
-    [
-        (Task(), MULTILINGUAL, WhisperDecoding(language=None, task="transcribe", timed=False)),
-        (Task(language="sv"), MULTILINGUAL, WhisperDecoding(language="sv", task="transcribe", timed=False)),
-        (
-            Task(language="de", target="de"),
-            MULTILINGUAL,
-            WhisperDecoding(language="de", task="transcribe", timed=False),
-        ),
-        (Task(), ENGLISH_ONLY, WhisperDecoding(language="en", task="transcribe", timed=False)),
-        (
-            Task(name="word_timestamps", language="en"),
-            ENGLISH_ONLY,
-            WhisperDecoding(language="en", task="transcribe", timed=True),
-        ),
-        (
-            Task(name="translate", language="de", target="en"),
-            MULTILINGUAL,
-            WhisperDecoding(language="de", task="translate", timed=False),
-        ),
-        (Task(name="translate"), MULTILINGUAL, WhisperDecoding(language=None, task="translate", timed=False)),
-    ],
-)
-def test_whisper_takes_a_language_and_a_task(task: Task, languages: tuple[str, ...], decoding: WhisperDecoding) -> None:
-    assert whisper_decoding(task, languages) == decoding
-
-
-@pytest.mark.parametrize(
-    ("task", "languages", "message"),
-    [
-        (Task(name="emotion"), MULTILINGUAL, "whisper has no task emotion; it has transcribe, translate, word_timest"),
-        (Task(name="question", question="Who?"), MULTILINGUAL, "whisper has no task question"),
-        (Task(language="fr"), MULTILINGUAL, "no language 'fr'; it has de, en, sv, zh"),
-        (Task(language="de"), ENGLISH_ONLY, "no language 'de'; it has en"),
-        (Task(language="zh", target="zh_tr"), MULTILINGUAL, "language that is spoken (zh), not in 'zh_tr'"),
-        (Task(target="en"), MULTILINGUAL, "language that is spoken (unknown), not in 'en'"),
-        (Task(name="translate", language="de", target="sv"), MULTILINGUAL, "into English only, not into 'sv'"),
-        (Task(name="translate", language="en"), MULTILINGUAL, "spoken already; ask for transcribe"),
-        (Task(name="translate"), ENGLISH_ONLY, "English-only Whisper does not translate"),
-        (Task(question="Who?"), MULTILINGUAL, "takes no question"),
-    ],
-)
-def test_what_whisper_cannot_do_is_refused(task: Task, languages: tuple[str, ...], message: str) -> None:
-    with pytest.raises(TaskError) as refused:
-        whisper_decoding(task, languages)
     assert message in str(refused.value)
 
 
