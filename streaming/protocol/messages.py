@@ -145,7 +145,7 @@ class Configure(_Client, tag="configure", frozen=True, kw_only=True):
 
 class ChatMessage(_Settings, frozen=True, kw_only=True):
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Meta(max_length=8000)]
+    content: Annotated[str, Meta(max_length=32_768)]
     """Data, whatever it says."""
 
 
@@ -153,6 +153,7 @@ class Ask(_Client, tag="ask", frozen=True, kw_only=True):
     """A question about what was heard, answered by `answer` while the captions go on."""
 
     id: Annotated[str, Meta(max_length=128)]
+    """Of no other question that is open."""
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=64)]
     """The conversation; the last one is the user's. What was heard is put before the first of the user's."""
     last_s: Annotated[float, Meta(gt=0, le=3600)] | None = None
@@ -309,7 +310,9 @@ class Gap(_Server, tag="gap", kw_only=True):
     """None: all channels."""
 
 
-AnswerCode = Literal["unsupported", "no_audio", "too_many", "session_over", "engine_unavailable", "answer_failed"]
+AnswerCode = Literal[
+    "unsupported", "no_audio", "too_many", "duplicate_id", "session_over", "engine_unavailable", "answer_failed"
+]
 
 
 class AnswerError(msgspec.Struct, frozen=True, kw_only=True):

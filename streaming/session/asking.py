@@ -85,6 +85,9 @@ class Asking:
         if self._over:
             say(failed(ask.id, "session_over", "the session is over"))
             return lambda: None
+        if any(asked.id == ask.id for asked in self._open.values()):
+            say(failed(ask.id, "duplicate_id", "a question with this id is open already; give each its own"))
+            return lambda: None
         if len(self._open) >= MAX_OPEN:
             say(failed(ask.id, "too_many", f"{MAX_OPEN} questions are open already; wait for an answer"))
             return lambda: None
@@ -97,16 +100,26 @@ class Asking:
             return lambda: None
         self._fleet.append(asked.stream, 0, 0, asked.question.pcm)
         asked.go_on()
-        return lambda: self.leave(asked)
+
+        def give_up() -> None:
+            self.leave(asked)
+
+        return give_up
 
     def submit(self, job: Job) -> None:
         """Raises StreamClosedError, StreamQueueFullError."""
         self._fleet.submit(job, self._clock() + DEADLINE_S)
 
-    def leave(self, asked: _Asked) -> None:
-        """The question is answered, or nobody waits for its answer any more."""
-        if self._open.pop(asked.stream, None) is not None:
-            self._fleet.close(asked.stream)
+    def is_open(self, asked: _Asked) -> bool:
+        return asked.stream in self._open
+
+    def leave(self, asked: _Asked) -> bool:
+        """The question is answered, or nobody waits for its answer any more. False: it was left before, and nothing
+        more may be said of it."""
+        if self._open.pop(asked.stream, None) is None:
+            return False
+        self._fleet.close(asked.stream)
+        return True
 
 
 class _Asked:
@@ -115,7 +128,7 @@ class _Asked:
     def __init__(self, question_id: str, question: Question, say: Say, asking: Asking) -> None:
         self.stream = f"ask:{secrets.token_urlsafe(9)}"
         self.question = question
-        self._id = question_id
+        self.id = question_id
         self._say = say
         self._asking = asking
         self._revision = 0
@@ -123,6 +136,8 @@ class _Asked:
 
     def go_on(self) -> None:
         """Asks for the first piece, or the next one."""
+        if not self._asking.is_open(self):
+            return
         self._revision += 1
         job = Job(
             stream=self.stream,
@@ -140,11 +155,11 @@ class _Asked:
             self.fail("engine_unavailable", "the engine takes no question at the moment")
 
     def fail(self, code: AnswerCode, message: str) -> None:
-        self._asking.leave(self)
-        self._say(failed(self._id, code, message))
+        if self._asking.leave(self):
+            self._say(failed(self.id, code, message))
 
     def on_hypothesis(self, hypothesis: Hypothesis) -> None:
-        if hypothesis.revision != self._revision:
+        if hypothesis.revision != self._revision or not self._asking.is_open(self):
             return
         written = hypothesis.answers[0] if hypothesis.answers else Written("", complete=False)
         if hypothesis.more:
@@ -173,20 +188,25 @@ class _Asked:
 
     def _show(self, text: str) -> None:
         """What goes beyond what was shown; nothing while an answer that began anew has not come so far again."""
-        if text.startswith(self._said) and len(text) > len(self._said):
+        if not text.startswith(self._said):
+            if not self._said.startswith(text):
+                self._fail_garbled()
+        elif len(text) > len(self._said):
             delta, self._said = text[len(self._said) :], text
-            self._say(Answer(id=self._id, delta=delta))
+            self._say(Answer(id=self.id, delta=delta))
+
+    def _fail_garbled(self) -> None:
+        self.fail("answer_failed", "the worker was lost, and another one answered in other words; ask again")
 
     def _finish(self, written: Written) -> None:
-        self._asking.leave(self)
         if not written.text.startswith(self._said):
-            message = "the worker was lost, and another one answered in other words; ask again"
-            self._say(failed(self._id, "answer_failed", message))
+            self._fail_garbled()
             return
+        self._asking.leave(self)
         begin_ms = self.question.words_from_ms
         self._say(
             Answer(
-                id=self._id,
+                id=self.id,
                 delta=written.text[len(self._said) :],
                 done=True,
                 text=written.text,

@@ -47,6 +47,10 @@ class Outbox:
             message = join_interims(older, message)
         if isinstance(older, Answer) and isinstance(message, Answer):
             message = msgspec.structs.replace(message, delta=older.delta + message.delta)
+        if isinstance(message, Answer) and message.done:
+            # The client may use its id again: what is said of the next question must not join it.
+            self._waiting.pop(key, None)
+            key = self._new_key()
         self._waiting[key] = message
 
     def put_last(self, message: ServerMessage) -> None:
@@ -77,6 +81,9 @@ class Outbox:
                 return ("answer", message.id)
             case Ack() | Load():
                 return type(message)
+        return self._new_key()
+
+    def _new_key(self) -> int:
         self._next_key += 1
         return self._next_key
 

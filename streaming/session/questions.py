@@ -15,9 +15,12 @@ from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import AnswerCode, Ask, Transcript
 
 BYTES_PER_SAMPLE = 2
-CHARS_PER_TOKEN = 3
-"""At least so many in running text."""
+BYTES_PER_TOKEN = 3
+"""Of UTF-8; running text has at least about so many, whatever its script."""
+MAX_TEXT_CHARS = 32_768
+"""Of all messages together."""
 MAX_TRANSCRIPT_CHARS = 16_384
+BEFORE = "What was said before the audio:\n"
 
 
 class QuestionError(Exception):
@@ -54,7 +57,8 @@ class Question:
     from_ms: int = 0
     to_ms: int = 0
     words_from_ms: int | None = None
-    """Where the only clip begins on the session's clock; None: times of words cannot be placed."""
+    """Where all clips begin on the session's clock; None: they begin at several times, so that words cannot be
+    placed."""
 
 
 class Recent:
@@ -124,10 +128,11 @@ class Recent:
             for channel, part in enumerate(parts)
         ]
 
-    def said_before(self, sample: int, chars: int) -> str:
-        """The transcript up to a position, at most its last `chars`, a line for each utterance."""
+    def said_before(self, sample: int, most_bytes: int) -> str:
+        """The transcript up to a position, of its UTF-8 the last `most_bytes`, a line for each utterance."""
         before_ms = samples_to_ms(sample)
-        return "\n".join(line for at_ms, line in self._finals if at_ms <= before_ms)[-chars:]
+        text = "\n".join(line for at_ms, line in self._finals if at_ms <= before_ms).encode()
+        return text[max(0, len(text) - max(0, most_bytes)) :].decode(errors="ignore")
 
     def _part(self, channel: int, first: int) -> bytes:
         skipped = (first - self.first) * BYTES_PER_SAMPLE
@@ -153,6 +158,8 @@ def make_question(ask: Ask, recent: Recent, limits: ChatLimits, own: Sequence[Cl
     """
     if ask.messages[-1].role != "user":
         raise QuestionError("the last message must be the user's")
+    if sum(len(message.content) for message in ask.messages) > MAX_TEXT_CHARS:
+        raise QuestionError(f"the messages may have at most {MAX_TEXT_CHARS} characters together")
     if not limits.turns and (len(ask.messages) > 1 or own):
         raise QuestionError("this model answers one question about one clip: send a single message of the user")
     room = ChatLimits(
@@ -166,19 +173,25 @@ def make_question(ask: Ask, recent: Recent, limits: ChatLimits, own: Sequence[Cl
     clips = [*own, *heard]
     if not clips:
         raise QuestionError("nothing was heard yet that could be asked about", "no_audio")
-    said = sum(len(message.content) for message in ask.messages) // CHARS_PER_TOKEN
-    chars = max(0, limits.context_tokens - said - 16 * len(clips)) * CHARS_PER_TOKEN
-    older = recent.said_before(heard[0].first_sample, chars) if heard and ask.last_s is None and limits.turns else ""
+    chat = _chat(ask, clips)
+    if heard and ask.last_s is None and limits.turns:
+        left = limits.context_tokens * BYTES_PER_TOKEN - _text_bytes(chat) - len(BEFORE) - 2
+        chat = _chat(ask, clips, recent.said_before(heard[0].first_sample, left))
+    begins = {(clip.first_sample, clip.own) for clip in clips}
     return Question(
-        _chat(ask, clips, older),
+        chat,
         b"".join(clip.pcm for clip in clips),
         from_ms=samples_to_ms(heard[0].first_sample) if heard else 0,
         to_ms=samples_to_ms(recent.until) if heard else 0,
-        words_from_ms=samples_to_ms(clips[0].first_sample) if len(clips) == 1 else None,
+        words_from_ms=samples_to_ms(clips[0].first_sample) if len(begins) == 1 else None,
     )
 
 
-def _chat(ask: Ask, clips: Sequence[Clip], older: str) -> Chat:
+def _text_bytes(chat: Chat) -> int:
+    return sum(len(text.encode()) for text in (chat.system or "", *(turn.text for turn in chat.turns)))
+
+
+def _chat(ask: Ask, clips: Sequence[Clip], older: str = "") -> Chat:
     """The clips and what stands for older ones come with the user's first message."""
     system = "\n".join(message.content for message in ask.messages if message.role == "system")
     turns: list[ChatTurn] = []
@@ -201,7 +214,7 @@ def _chat(ask: Ask, clips: Sequence[Clip], older: str) -> Chat:
 
 
 def _introduced(text: str, clips: Sequence[Clip], older: str) -> str:
-    parts = [f"What was said before the audio:\n{older}"] if older else []
+    parts = [BEFORE + older] if older else []
     if len(clips) > 1:
         parts.append("\n".join(_named(number, clip) for number, clip in enumerate(clips, start=1)))
     return "\n\n".join([*parts, text])

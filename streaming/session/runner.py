@@ -375,6 +375,8 @@ class SessionRunner:
         if self._summary is not None and not waiting and not self._over:
             if self.asking is not None:
                 self.asking.end()
+                if self._over:  # the last answers did not fit into the outbox
+                    return
             self._core.outbox.put_last(self._with_costs(self._summary))
             self._end()
 

@@ -32,7 +32,9 @@ from streaming.protocol.messages import (
     Word,
 )
 from streaming.protocol.native import IDLE_TIMEOUT_S, MAX_MESSAGE_BYTES, START_TIMEOUT_S
+from streaming.session.asking import MAX_OPEN
 from streaming.session.outbox import is_numbered
+from streaming.session.questions import MAX_TEXT_CHARS
 from streaming.session.settings import SessionSettings
 from streaming.transcript.metrics import TranscriptReader
 from streaming.transcript.text import plain_text
@@ -152,6 +154,8 @@ def test_the_limits_are_the_codes_defaults() -> None:
         "seconds of audio that may be skipped at once": MAX_GAP_S,
         "markers under way": SessionSettings().max_waiting_markers,
         "messages waiting for a client that does not read": SessionSettings().outbox_messages,
+        "questions open at once": MAX_OPEN,
+        "characters of a question's messages": MAX_TEXT_CHARS,
     }
 
 

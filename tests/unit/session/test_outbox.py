@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streaming.protocol.messages import (
     Ack,
+    Answer,
     Error,
     Gap,
     GoAway,
@@ -50,6 +51,21 @@ def test_an_interim_joins_the_one_of_its_utterance_that_waits() -> None:
     first, second = drain(outbox)
     assert (first.revision, first.from_word, [word.text for word in first.words]) == (2, 0, ["so", "we", "went"])
     assert second.utterance == 2
+
+
+def test_pieces_of_an_answer_that_wait_are_one_and_its_id_may_be_used_again() -> None:
+    outbox = Outbox(10)
+    outbox.put(Answer(id="q", delta="A "))
+    outbox.put(Answer(id="other", delta="No"))
+    outbox.put(Answer(id="q", delta="man"))
+    outbox.put(Answer(id="q", delta=".", done=True, text="A man."))
+    outbox.put(Answer(id="q", delta="Two"))
+    outbox.put(Answer(id="q", delta="!", done=True, text="Two!"))
+    assert [(message.id, message.delta, message.text) for message in drain(outbox)] == [
+        ("other", "No", None),
+        ("q", "A man.", "A man."),
+        ("q", "Two!", "Two!"),
+    ]
 
 
 def test_a_final_never_joins_anything() -> None:

@@ -113,6 +113,32 @@ def test_the_transcript_is_bounded_by_what_the_model_reads_and_by_what_is_kept()
     assert len(recent.said_before(40 * RATE, 10**9)) <= MAX_TRANSCRIPT_CHARS + 2_000
 
 
+@given(
+    question=st.text(max_size=700),
+    line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
+    finals=st.integers(0, 200),
+    context_tokens=st.integers(0, 400),
+)
+def test_the_transcript_takes_what_the_question_leaves_of_the_context(
+    question: str, line: str, finals: int, context_tokens: int
+) -> None:
+    limits = ChatLimits(audio_s=30.0, clips=1, turns=True, context_tokens=context_tokens)
+    recent = heard(8, keep_s=4.0)
+    for _ in range(finals):
+        recent.read(final(line, 1_000))
+    asked = Ask(id="q", messages=[ChatMessage(role="user", content=question)])
+    (turn,) = make_question(asked, recent, limits).chat.turns
+    assert turn.text.endswith(question)
+    assert len(turn.text.encode()) <= max(len(question.encode()), 3 * context_tokens)
+
+
+def test_a_transcript_of_any_script_is_cut_between_characters() -> None:
+    recent = heard(8, keep_s=4.0)
+    recent.read(final("天气很好", 1_000))
+    assert recent.said_before(8 * RATE, 7) == "很好"
+    assert recent.said_before(8 * RATE, 0) == ""
+
+
 def test_the_clips_come_with_the_users_first_turn_and_the_system_apart() -> None:
     messages = [
         ChatMessage(role="system", content="Be brief."),
@@ -141,6 +167,7 @@ def test_the_askers_clips_come_first() -> None:
     ("asked", "recent", "limits", "own", "code", "said"),
     [
         (ask("Who?"), Recent(9.0, (), 1), CHAT, [], "no_audio", "nothing was heard yet"),
+        (ask("x" * 32_769), heard(5), CHAT, [], "unsupported", "at most 32768 characters"),
         (ask("Who?", "A man."), heard(5), CHAT, [], "unsupported", "the last message must be the user's"),
         (ask("Who?", "A man.", "Old?"), heard(5), ONE, [], "unsupported", "send a single message"),
         (ask("Who?"), heard(5), ONE, [Clip(b"\0\0")], "unsupported", "one clip"),
