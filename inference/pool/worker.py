@@ -22,6 +22,7 @@ import time
 from typing import NoReturn, assert_never
 
 from inference.pool.core import EngineBuilder, StepEngine
+from inference.pool.heap import HeapTrimmer, find_trim
 from inference.pool.interface import EngineStartError
 from inference.pool.wire import (
     Append,
@@ -60,6 +61,7 @@ class Worker:
         self._room = threading.Condition()
         self._pending_bytes = 0
         self._busy_since: float | None = None
+        self._heap = HeapTrimmer(find_trim())
         self._reader = threading.Thread(target=self._read, name="reader", daemon=True)
 
     def run(self) -> None:
@@ -67,6 +69,8 @@ class Worker:
         self.send(Started(self._engine.info))
         self._reader.start()
         while True:
+            if self._commands.empty():
+                self._heap.idle()
             command, size = self._commands.get()
             self._busy_since = time.monotonic()
             if isinstance(command, Stop):
@@ -102,6 +106,7 @@ class Worker:
                 self._engine.append(stream, utterance, first_sample, pcm)
             case Step(step_id, jobs):
                 self.send(StepDone(step_id, self._engine.step(jobs)))
+                self._heap.step_done()
             case Discard(stream, utterance):
                 self._engine.discard(stream, utterance)
             case CloseStream(stream):
