@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import Answer, AnswerCode
+from streaming.session.asking import Asking
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.chat_request import BadRequest, Wanted, read_request
@@ -28,10 +29,17 @@ from streaming.transport.sessions_rest import HTTP_STATUS, shared_headers, wrong
 MAX_BODY_BYTES: Final = 8 << 20
 """Four minutes of 16 kHz audio in base64."""
 EVENT_STREAM: Final = "text/event-stream"
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Headers": "Authorization, *",  # Fetch, 3.3.4: the wildcard does not cover Authorization
+    "Access-Control-Max-Age": "600",
+}
+"""For pages of the origins in `server.allowed_origins`: a POST with JSON is asked for by OPTIONS first."""
 STATUS: Final[dict[AnswerCode, int]] = {
     "unsupported": 400,
     "no_audio": 409,
     "too_many": 429,
+    "duplicate_id": 409,
     "session_over": 409,
     "engine_unavailable": 503,
     "answer_failed": 500,
@@ -45,9 +53,13 @@ def chat_routes(service: Service, watchers: Watchers, allowed_origins: tuple[str
         refused = wrong_origin(request, allowed_origins)
         if refused is not None:
             return refused
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={**shared_headers(request), **PREFLIGHT})
         try:
-            wanted = read_request(await _body(request))
-            response = await _answer(request, wanted, service, watchers)
+            asking = await _live(request.path_params["session"], service, watchers)
+            # Decoding and resampling a minute of audio takes a moment, in which captions must not wait.
+            wanted = await asyncio.to_thread(read_request, await _body(request))
+            response = await _answer(request, wanted, asking, service)
         except BadRequest as error:
             response = refusal(error.status, error.code, str(error))
         except ClientDisconnect:
@@ -58,22 +70,28 @@ def chat_routes(service: Service, watchers: Watchers, allowed_origins: tuple[str
         return response
 
     place = "/v1/sessions/{session}/chat"
-    return [Route(place, chat, methods=["POST"]), Route(f"{place}/completions", chat, methods=["POST"])]
+    methods = ["POST", "OPTIONS"]
+    return [Route(place, chat, methods=methods), Route(f"{place}/completions", chat, methods=methods)]
 
 
-async def _answer(request: Request, wanted: Wanted, service: Service, watchers: Watchers) -> Response:
-    """Raises ProtocolError, BadRequest, ClientDisconnect."""
-    session = request.path_params["session"]
+async def _live(session: str, service: Service, watchers: Watchers) -> Asking:
+    """Looked for before the body is read: who knows no session's id sends nothing large. Raises ProtocolError,
+    BadRequest."""
     runner = next((runner for runner in service.sessions if runner.session == session), None)
-    if runner is None or runner.asking is None:
-        await watchers.record(session)
-        raise BadRequest(
-            409, "not_live", "the session is not live on this server: ask where its audio goes, while it goes on"
-        )
-    said: asyncio.Queue[Answer] = asyncio.Queue()
-    give_up = runner.asking.ask(wanted.ask, said.put_nowait, wanted.clips)
+    if runner is not None and runner.asking is not None:
+        return runner.asking
+    await watchers.record(session)
+    raise BadRequest(
+        409, "not_live", "the session is not live on this server: ask where its audio goes, while it goes on"
+    )
+
+
+async def _answer(request: Request, wanted: Wanted, asking: Asking, service: Service) -> Response:
+    """Raises ClientDisconnect."""
     model = service.info.model if service.info is not None else ""
     head = _Head(f"chatcmpl-{secrets.token_urlsafe(12)}", int(time.time()), model)
+    said: asyncio.Queue[Answer] = asyncio.Queue()  # at most a piece for each token of an answer
+    give_up = asking.ask(msgspec.structs.replace(wanted.ask, id=head.id), said.put_nowait, wanted.clips)
     gone = asyncio.create_task(_gone(request))
     try:
         first = last = await _while_there(gone, said.get())
@@ -140,7 +158,8 @@ async def _events(first: Answer, said: asyncio.Queue[Answer], head: _Head) -> As
     answer = first
     while True:
         if answer.error is not None:
-            yield _event({"error": _error(answer.error.code, answer.error.message)})
+            code = answer.error.code
+            yield _event({"error": _error(STATUS[code], code, answer.error.message)})
             return
         if answer.delta:
             yield _event(_chunk(head, {"content": answer.delta}))
@@ -165,11 +184,12 @@ def _heard(answer: Answer) -> dict[str, Any]:
 
 
 def refusal(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": _error(code, message)}, status)
+    return JSONResponse({"error": _error(status, code, message)}, status)
 
 
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+def _error(status: int, code: str, message: str) -> dict[str, Any]:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"message": message, "type": kind, "param": None, "code": code}
 
 
 async def _body(request: Request) -> bytes:

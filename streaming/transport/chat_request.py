@@ -15,10 +15,8 @@ from msgspec import Meta
 
 from streaming.audio.resampler import StreamingResampler
 from streaming.protocol.messages import Ask, ChatMessage
-from streaming.session.questions import Clip
+from streaming.session.questions import MAX_TEXT_CHARS, Clip
 
-MAX_TEXT_CHARS = 32_768
-"""Of all messages together."""
 _BYTES_PER_SAMPLE = 2
 
 

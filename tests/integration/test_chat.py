@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -52,7 +53,11 @@ async def session(
 
 
 async def no_questions(engine: FakeEngine) -> bool:
-    return not any(name.startswith("ask:") for name in engine.open_streams())
+    return await questions_open(engine, 0)
+
+
+async def questions_open(engine: FakeEngine, count: int) -> bool:
+    return sum(name.startswith("ask:") for name in engine.open_streams()) == count
 
 
 async def answered(client: Client, question: str = "q") -> list[Answer]:
@@ -190,6 +195,62 @@ async def test_openais_sdk_reads_it_piece_by_piece() -> None:
     assert "".join(deltas) == "How old? (3 turns, 1 clips, 3 s) How old?"
     assert sum(map(bool, deltas)) == 3
     assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].model_extra is not None
+    assert chunks[-1].model_extra["tympan"] == {"from_ms": 3000, "to_ms": 6000, "words": []}
+
+
+async def test_openais_sdk_raises_what_goes_wrong_amid_an_answer() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=1_000)
+    async with session(engine) as (_, client, place), sdk(place) as sdk_client:
+        question = {"role": "user", "content": "Who? " * 1_000}
+        stream = await sdk_client.chat.completions.create(model="any", stream=True, messages=[question])
+        said = await anext(stream)
+        assert said.choices[0].delta.role == "assistant"
+        await client.send(Stop())
+        with pytest.raises(openai.APIError, match="the session ended before") as error:
+            async for _ in stream:
+                pass
+    assert (error.value.code, error.value.type) == ("session_over", "invalid_request_error")
+
+
+async def test_a_worker_that_is_lost_amid_a_streamed_answer_is_not_noticed() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=200)
+    async with session(engine) as (_, _, place), sdk(place) as client:
+        question = {"role": "user", "content": "Who? " * 100}
+        stream = await client.chat.completions.create(model="any", stream=True, messages=[question])
+        said = [await anext(stream), await anext(stream)]
+        engine.lose_worker()
+        said += [chunk async for chunk in stream]
+    assert sum(job.kind == "answer" for batch in engine.batches for job in batch) > 201, "it began anew"
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in said)
+    assert text == f"{question['content']} (1 turns, 1 clips, 6 s) {question['content']}"
+
+
+async def test_several_ask_at_once_up_to_the_limit() -> None:
+    engine = FakeEngine(info=INFO)
+    body = {"messages": [{"role": "user", "content": "Who speaks?"}]}
+    async with session(engine) as (_, _, place), httpx.AsyncClient() as http:
+        engine.hold_steps()
+        asking = [asyncio.create_task(http.post(f"{place}/chat", json=body)) for _ in range(MAX_OPEN)]
+        await eventually(lambda: questions_open(engine, MAX_OPEN))
+        refused = await http.post(f"{place}/chat", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many")
+        engine.release_steps()
+        answers = [(await task).json() for task in asking]
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [ANSWER] * MAX_OPEN
+    assert len({answer["id"] for answer in answers}) == MAX_OPEN
+
+
+async def test_pages_of_an_allowed_origin_may_ask_and_are_told_so_before() -> None:
+    page = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
+    async with session(allowed_origins=("https://page.example",)) as (_, _, place), httpx.AsyncClient() as http:
+        told = await http.options(f"{place}/chat", headers=page)
+        assert told.status_code == 204
+        assert told.headers["access-control-allow-origin"] == "https://page.example"
+        assert told.headers["access-control-allow-methods"] == "POST"
+        foreign = await http.options(f"{place}/chat", headers=page | {"Origin": "https://evil.example"})
+        assert foreign.status_code == 403
+        assert "access-control-allow-origin" not in foreign.headers
 
 
 def wav(samples: np.ndarray[Any, Any], rate: int, channels: int = 1) -> str:
@@ -225,6 +286,9 @@ async def test_the_asker_may_bring_clips(rate: int, channels: int) -> None:
         ({"messages": [{"role": "user", "content": "x"}], "temperature": 3}, 400, "bad_request"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "unsupported"),
         ({"messages": [{"role": "user", "content": [clip("!")]}]}, 400, "bad_audio"),
+        ({"messages": [{"role": "user", "content": [clip(wav(np.zeros(100), 1))]}]}, 400, "bad_audio"),
+        ({"messages": [{"role": "user", "content": [clip(wav(np.zeros(500_000), 16_000))]}]}, 400, "unsupported"),
+        ({"messages": [{"role": "user", "content": "x"}], "padding": "x" * (9 << 20)}, 413, "too_large"),
         ({"messages": [{"role": "assistant", "content": [clip("")]}]}, 400, "bad_request"),
     ],
 )
@@ -262,6 +326,17 @@ async def test_a_reader_that_leaves_gives_the_question_up() -> None:
                 if line.startswith("data: "):
                     break
         await eventually(lambda: no_questions(engine))
+
+
+async def test_so_does_one_that_leaves_while_nothing_is_said() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=100_000)
+    body = {"messages": [{"role": "user", "content": "Who? " * 1000}], "stream": True}
+    async with session(engine) as (_, _, place), httpx.AsyncClient() as http:
+        async with http.stream("POST", f"{place}/chat", json=body) as response:
+            await anext(response.aiter_lines())
+            engine.hold_steps()
+        await eventually(lambda: no_questions(engine))
+        engine.release_steps()
 
 
 async def test_a_chat_checkpoint_answers_about_what_it_heard(tmp_path: Path) -> None:
