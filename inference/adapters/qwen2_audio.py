@@ -203,7 +203,7 @@ class Qwen2AudioEngine(AdapterEngine[Qwen2AudioState]):
         pieces = b"".join(self.splitter.piece(token) for token in reply.draft.tokens)
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(pieces, final=reply.done).strip()
         if reply.task is None or self.chats:
-            return Answer(text, complete=reply.draft.ended and bool(text))
+            return Answer(text, complete=reply.draft.ended and (reply.task is None or bool(text)))
         return read_labels(reply.task, text, ended=reply.draft.ended)
 
     def _conversation(self, chat: Chat, samples: Samples) -> tuple[Tensor, list[Reply]]:

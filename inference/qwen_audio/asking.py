@@ -123,9 +123,11 @@ class Asker:
         return Conversation(prompt, min(chat.max_tokens, CHAT_TOKENS, room))
 
     def read(self, task: Task | None, tokens: Sequence[int], *, ended: bool, duration_s: float) -> Answer:
-        """An answer as far as it is written; `task`: None in a chat. `duration_s`: of the longest clip."""
+        """An answer as far as it is written; `task`: None in a chat, whose answers have no form that they could miss.
+        `duration_s`: of the longest clip."""
         if task is None or self.chats:
-            return read_reply(tokens, self.tokenizer, ended=ended, duration_s=duration_s)
+            reply = read_reply(tokens, self.tokenizer, ended=ended, duration_s=duration_s)
+            return reply if task is not None else msgspec.structs.replace(reply, complete=ended)
         return read_answer(task, tokens, self.tokenizer, ended=ended, duration_s=duration_s)
 
     def _around(self, instruction: str, chats: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -154,6 +154,9 @@ class QwenAudioEngine:
 
     def _admit_question(self, running: Running) -> None:
         job, utterance = running.job, running.utterance
+        running.goes_on = utterance.asked is not None and utterance.asked.question == running.question
+        if running.goes_on:
+            return  # it was looked at when it began
         if bool(job.tasks) is (job.chat is not None):
             raise JobRefused("bad_job", "an answer job has either tasks or a chat")
         if len(job.tasks) > MOST_TASKS:
@@ -162,7 +165,6 @@ class QwenAudioEngine:
             self.asker.after(task)
         if job.chat is not None:
             self.asker.conversation(job.chat, running.samples)
-        running.goes_on = utterance.asked is not None and utterance.asked.question == running.question
 
     def _run(self, running: Sequence[Running]) -> None:
         interims = [each for each in running if each.job.kind == "interim"]

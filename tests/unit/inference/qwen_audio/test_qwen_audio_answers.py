@@ -11,6 +11,7 @@ import pytest
 from torch import Tensor
 
 from inference.pool.tasks import Chat, ChatTurn, Task
+from inference.qwen_audio.asking import Conversation
 from inference.qwen_audio.cache import held_bytes
 from inference.qwen_audio.engine import QwenAudioEngine
 from inference.qwen_audio.prompts import ModelTurn, UserTurn, chat_prompt
@@ -143,7 +144,35 @@ def test_a_chat_of_two_clips_is_the_models_own_decoding_of_its_turns(chat: QwenA
     written = by_the_model(chat, chat_prompt(turns, chat.tokenizer), clips, stopping(chat, 40))
     hear(chat)
     (answer,) = ask(chat, asking(3 * SECOND, chat=TWO_CLIPS))[-1]
-    assert answer == read_reply(written, chat.tokenizer, ended=len(written) < 40, duration_s=2.0)
+    read = read_reply(written, chat.tokenizer, duration_s=2.0)
+    assert answer == msgspec.structs.replace(read, complete=len(written) < 40)
+
+
+def test_an_answer_in_a_chat_that_ends_by_itself_was_not_cut_off_whatever_it_says(chat: QwenAudioEngine) -> None:
+    specials = chat.tokenizer.specials
+    backwards = [specials.stamp(2.0), specials.stamp(1.0)]
+    for tokens in ([], backwards, [specials.id("sil")]):
+        assert not read_reply(tokens, chat.tokenizer, ended=True, duration_s=2.0).complete
+        assert chat.asker.read(None, tokens, ended=True, duration_s=2.0).complete
+        assert not chat.asker.read(None, tokens, ended=False, duration_s=2.0).complete
+
+
+def test_a_question_is_looked_at_once_however_long_its_answer_is(chat: QwenAudioEngine) -> None:
+    hear(chat)
+    looked: list[Chat] = []
+    conversation = chat.asker.conversation
+
+    def counted(asked: Chat, samples: int) -> Conversation:
+        looked.append(asked)
+        return conversation(asked, samples)
+
+    chat.asker.conversation = counted  # type: ignore[method-assign]
+    try:
+        said = ask(chat, asking(3 * SECOND, chat=TWO_CLIPS))
+    finally:
+        del chat.asker.conversation  # type: ignore[method-assign]
+    assert len(said) > 2
+    assert len(looked) == 2, "as it is admitted, and as it begins"
 
 
 def test_a_system_message_temperature_and_seed_are_the_chats_own(chat: QwenAudioEngine) -> None:
@@ -169,7 +198,8 @@ def test_the_base_model_answers_one_question_about_one_clip(base: QwenAudioEngin
     hear(base)
     question = Chat((ChatTurn("user", "Who is it?", 1),), (2 * SECOND,))
     (answer,) = ask(base, asking(2 * SECOND, chat=question))[-1]
-    assert (answer,) == ask(base, asking(2 * SECOND, Task(name="question", question="Who is it?")))[-1]
+    (other,) = ask(base, asking(2 * SECOND, Task(name="question", question="Who is it?")))[-1]
+    assert (answer.text, answer.words) == (other.text, other.words)
 
 
 @pytest.mark.parametrize(
