@@ -1,7 +1,7 @@
 """Questions that have no whole answer yet. Without sockets.
 
 A question whose answer had not begun when the connection was lost is put again on the next one; of one that had, the
-application is told that the rest will not come.
+application is told that the rest will not come. So it is of those that have no answer when the session ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Ask:
 class OpenAsks:
     def __init__(self) -> None:
         self._asks: dict[str, _Ask] = {}
-        self._broken: list[str] = []
+        self._broken: list[Answer] = []
 
     def put(self, ask_id: str, place: int, payload: bytes | str) -> None:
         """
@@ -58,13 +58,23 @@ class OpenAsks:
 
     def lost(self) -> None:
         """The connection is gone."""
-        self._broken += [ask_id for ask_id, ask in self._asks.items() if ask.begun]
+        message = "the connection was lost amid the answer; ask again"
+        self._broken += [_failed(ask_id, "connection_lost", message) for ask_id, ask in self._asks.items() if ask.begun]
         self._asks = {ask_id: ask for ask_id, ask in self._asks.items() if not ask.begun}
         for ask in self._asks.values():
             ask.sent = False
 
+    def over(self) -> None:
+        """The session is: a question that was never sent, since `stop` came before it, is answered by that too."""
+        message = "the session ended before the answer was there"
+        self._broken += [_failed(ask_id, "session_over", message) for ask_id in self._asks]
+        self._asks = {}
+
     def take_broken(self) -> list[Answer]:
         """The last word on answers that will not be whole."""
         broken, self._broken = self._broken, []
-        error = AnswerError(code="connection_lost", message="the connection was lost amid the answer; ask again")
-        return [Answer(id=ask_id, done=True, finish="error", error=error) for ask_id in broken]
+        return broken
+
+
+def _failed(ask_id: str, code: str, message: str) -> Answer:
+    return Answer(id=ask_id, done=True, finish="error", error=AnswerError(code=code, message=message))

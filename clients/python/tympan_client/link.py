@@ -110,8 +110,7 @@ class Link:
         opened = self._protocol.ready is not None
         self._protocol.lost()
         self.changed()
-        for answer in self._protocol.asks.take_broken():
-            await self._say(answer)
+        await self._say_broken_answers()
         if opened and not (self._options.reconnect and self._protocol.can_resume):
             raise error
         policy = self._resuming if opened else self._connecting
@@ -152,6 +151,7 @@ class Link:
                         if not leaving:
                             tasks.append(asyncio.create_task(self._leave(socket, event)))
                         leaving = True
+                    await self._say_broken_answers()
                     if event is not None:
                         await self._say(event)
                     if self._protocol.state == "finished":
@@ -195,6 +195,10 @@ class Link:
         """Before the server closes the connection, and not at the same moment as all its other clients."""
         await self._clock.sleep(leave_after_s(event.deadline_ms, self._clock.chance()))
         await close(socket)
+
+    async def _say_broken_answers(self) -> None:
+        for answer in self._protocol.asks.take_broken():
+            await self._say(answer)
 
     async def _say(self, event: Event) -> None:
         await self.until(lambda: len(self._events) < MAX_EVENTS)

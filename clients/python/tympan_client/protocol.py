@@ -123,7 +123,9 @@ class ClientProtocol:
             case _:
                 if not self._novelty.is_new(event):
                     return None
-                self._finished = isinstance(event, Summary)
+                if isinstance(event, Summary):
+                    self._finished = True
+                    self.asks.over()
         return event
 
     def lost(self) -> None:

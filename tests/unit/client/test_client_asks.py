@@ -62,6 +62,22 @@ def test_one_that_had_begun_is_given_up() -> None:
     assert said(protocol) == []
 
 
+def test_what_has_no_answer_at_the_sessions_end_is_answered_by_that() -> None:
+    """Also a question that was not sent any more, since `stop` was."""
+    protocol = opened()
+    protocol.ask("sent", USER)
+    assert len(said(protocol)) == 1
+    protocol.ask("unsent", USER)
+    protocol.stop()
+    assert [type(message) for message in said(protocol)] == [messages.Stop]
+    hear(protocol, messages.Answer(id="sent", done=True, text="A.", finish="stop"))
+    hear(protocol, messages.Summary(seq=1, audio_ms=0, speech_ms=0, utterances=0, words=0))
+    (broken,) = protocol.asks.take_broken()
+    assert broken.error is not None
+    assert (broken.id, broken.done, broken.error.code) == ("unsent", True, "session_over")
+    assert protocol.asks.take_broken() == []
+
+
 def test_an_answer_comes_typed_and_frees_its_id() -> None:
     protocol = opened()
     protocol.ask("q", USER)
