@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import get_args
 
@@ -13,6 +14,7 @@ from streaming.cli.errors import UserError
 
 NAMES: tuple[str, ...] = get_args(TaskName)
 STYLES = ("audiocaps", "clotho", "plain")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(_[a-z]{2})?")
 
 
 def add_task_flag(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +31,7 @@ def parse_tasks(texts: Sequence[str] | None) -> tuple[Task, ...] | None:
     """Behind the colon: a question, the style of a caption, of all others the language of the answer.
 
     Raises:
-        UserError: there is no such task, or a question without its text.
+        UserError: there is no such task, a question without its text, or something else behind the colon.
     """
     return None if not texts else tuple(_parse(text) for text in texts)
 
@@ -55,4 +57,7 @@ def _parse(text: str) -> Task:
         return Task(name=task)
     if name == "caption" and what in STYLES:
         return Task(name=task, style=what)  # type: ignore[arg-type]
+    if not _LANGUAGE.fullmatch(what):
+        style = f", or a style: {', '.join(STYLES)}" if name == "caption" else ""
+        raise UserError(f"--task {text}: behind the colon stands the language of the answer, such as de{style}")
     return Task(name=task, target=what)

@@ -35,7 +35,15 @@ def test_a_task_is_a_name_and_what_belongs_to_it() -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "said"), [("emotions", "there is no task 'emotions'"), ("question: ", "needs")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("emotions", "there is no task 'emotions'"),
+        ("question: ", "needs"),
+        ("caption:klotho", "language of the answer, such as de, or a style: audiocaps, clotho, plain"),
+        ("emotion:German", "language of the answer, such as de$"),
+    ],
+)
 def test_another_task_is_refused(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         parse_tasks([text])
