@@ -304,7 +304,9 @@ class Dispatcher:
 
     def _give_up(self, tickets: list[Ticket], error: JobError) -> None:
         for ticket in tickets:
-            log.error("job given up after %d tries: %s: %s", ticket.tries + 1, error.code, error.message)
+            asked = ticket.job.kind == "answer" and error.code == "bad_job"  # more than the model takes, by a client
+            level = logging.INFO if asked else logging.ERROR
+            log.log(level, "job given up after %d tries: %s: %s", ticket.tries + 1, error.code, error.message)
             state = self._streams[ticket.job.stream]
             self._tell(state, partial(state.listener.on_job_error, ticket.job, error))
 

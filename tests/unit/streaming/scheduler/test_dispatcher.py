@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from inference.pool.fake import FakeEngine
-from inference.pool.interface import Engine, EngineInfo, EngineStartError, Hypothesis, Job
+from inference.pool.interface import Engine, EngineInfo, EngineStartError, ErrorCode, Hypothesis, Job, JobKind
 from streaming.scheduler.dispatcher import Dispatcher
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import Policy
@@ -162,6 +162,23 @@ async def test_one_streams_error_leaves_its_batch_alone(engine: FakeEngine, disp
     assert good.finals() == ["alpha bravo charlie delta echo"]
     assert [error.code for _, error in bad.errors] == ["bad_job"]
     assert len(engine.batches) == 1
+
+
+@pytest.mark.parametrize(("kind", "code", "level"), [
+    ("answer", "bad_job", "INFO"), ("answer", "internal", "ERROR"), ("final", "bad_job", "ERROR"),
+])  # fmt: skip
+async def test_what_a_client_may_ask_too_much_of_is_no_error_of_the_service(
+    kind: JobKind, code: ErrorCode, level: str, engine: FakeEngine, dispatcher: Dispatcher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    session = RecordingSession(dispatcher, "a")
+    session.speak(0)
+    engine.fail_jobs("a", *[code] * 3)
+    with caplog.at_level("INFO", logger="streaming.scheduler.dispatcher"):
+        session.ask(0, kind)
+        await dispatcher.drain()
+    assert [error.code for _, error in session.errors] == [code]
+    assert [record.levelname for record in caplog.records if "given up" in record.message] == [level]
 
 
 async def test_a_listener_that_raises_loses_its_own_stream_only(dispatcher: Dispatcher) -> None:
