@@ -1,8 +1,8 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
-Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events) and `/transcript.*`
-below it, `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and the captions page with its
-files at `/`.
+Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events), `/transcript.*`
+and `/chat` below it, `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and the captions
+page with its files at `/`.
 """
 
 from __future__ import annotations

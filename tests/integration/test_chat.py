@@ -16,6 +16,9 @@ import httpx
 import numpy as np
 import openai
 import pytest
+from tympan_client import Answer as AnswerEvent
+from tympan_client import Event, SyncTympanClient, TympanClient, TympanError
+from tympan_client import Session as ClientSession
 
 from inference.pool.fake import FakeEngine
 from inference.pool.interface import ChatLimits, EngineInfo
@@ -153,6 +156,66 @@ async def test_questions_are_bounded_and_answered_by_the_end_of_the_session() ->
         assert len(codes) == MAX_OPEN + 1, "each has its last word"
         assert isinstance(client.received[-1], Summary)
         await eventually(lambda: no_questions(engine))
+
+
+# -- with the Python client -------------------------------------------------------------------------------------------
+
+
+async def test_the_client_gives_an_answer_piece_by_piece_and_whole() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=3)
+    async with live_server(engine) as live, TympanClient(live.host).connect() as client:
+        reading = asyncio.create_task(read_all(client))
+        await client.send(speech((0.5, 3.0), total_s=6.0))
+        await client.marker("heard")
+        asked = await client.ask("Who speaks?", last_s=2.0)
+        pieces = [piece async for piece in asked]
+        again = await client.ask([{"role": "user", "content": "Who?"}])
+        whole = await again.answer()
+        await client.stop()
+        events = await reading
+    assert len(pieces) == 3
+    text = "Who speaks? (1 turns, 1 clips, 2 s) Who speaks?"
+    assert "".join(piece.delta for piece in pieces) == text
+    assert await asked.answer() is pieces[-1]
+    assert whole.text == "Who? (1 turns, 1 clips, 6 s) Who?"
+    assert [event for event in events if isinstance(event, AnswerEvent) and event.id == asked.id] == pieces
+
+
+async def test_the_client_raises_what_has_no_answer() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=100_000)
+    async with live_server(engine) as live, TympanClient(live.host).connect() as client:
+        reading = asyncio.create_task(read_all(client))
+        early = await client.ask("Who speaks?")
+        for _ in range(2):
+            with pytest.raises(TympanError, match="nothing was heard yet") as error:
+                await early.answer()
+            assert (error.value.code, error.value.retryable) == ("no_audio", False)
+        await client.send(speech((0.5, 3.0), total_s=6.0))
+        open_still = await client.ask("Who speaks?")
+        await client.stop()
+        await reading
+        with pytest.raises(TympanError, match="ended before"):
+            await open_still.answer()
+
+
+async def test_the_blocking_client_asks_too() -> None:
+    engine = FakeEngine(info=INFO, answer_jobs=3)
+
+    def ask_it(host: str) -> tuple[list[str], str | None]:
+        with SyncTympanClient(host).connect() as client:
+            client.send(speech((0.5, 3.0), total_s=6.0))
+            client.marker("heard")
+            asked = client.ask("Who speaks?")
+            return [piece.delta for piece in asked], asked.answer().text
+
+    async with live_server(engine) as live:
+        deltas, text = await asyncio.to_thread(ask_it, live.host)
+    assert len(deltas) == 3
+    assert "".join(deltas) == text == ANSWER
+
+
+async def read_all(client: ClientSession) -> list[Event]:
+    return [event async for event in client]
 
 
 # -- over HTTP --------------------------------------------------------------------------------------------------------

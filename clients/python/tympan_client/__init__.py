@@ -1,6 +1,7 @@
 """Client for Tympan, the self-hosted real-time captions service."""
 
 from tympan_client.address import DEFAULT_URL
+from tympan_client.asked import Asked
 from tympan_client.client import TympanClient
 from tympan_client.errors import ConnectionLost, TympanError
 from tympan_client.events import (
@@ -28,7 +29,7 @@ from tympan_client.events import (
 )
 from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, SessionOptions, Task
 from tympan_client.session import Session
-from tympan_client.sync import SyncSession, SyncTympanClient
+from tympan_client.sync import SyncAsked, SyncSession, SyncTympanClient
 from tympan_client.transcript import Transcript, Utterance, join_words
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Analysis",
     "Answer",
     "AnswerError",
+    "Asked",
     "AudioFormat",
     "ConnectionLost",
     "ConnectionOptions",
@@ -56,6 +58,7 @@ __all__ = [
     "SoundEvent",
     "Speech",
     "Summary",
+    "SyncAsked",
     "SyncSession",
     "SyncTympanClient",
     "Task",

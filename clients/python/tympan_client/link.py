@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tympan_client.connection import abort, answers, close, open_socket
 from tympan_client.errors import ConnectionLost, TympanError
-from tympan_client.events import Ack, Event, GoAway, Ready, Reconnected, Reconnecting
+from tympan_client.events import Ack, Answer, Event, GoAway, Ready, Reconnected, Reconnecting
 from tympan_client.options import ConnectionOptions
 from tympan_client.protocol import ClientProtocol
 from tympan_client.reconnect import ReconnectPolicy, closed, leave_after_s
@@ -48,6 +48,8 @@ class Link:
         self.outcome: Exception | None = None
         """Why the session ended, if not with its summary; the first error wins."""
         self.ended = False
+        self.on_answer: Callable[[Answer], None] = lambda answer: None
+        """Called with each piece of an answer, before it waits among the events."""
         self._url = url
         self._protocol = protocol
         self._options = options
@@ -201,6 +203,9 @@ class Link:
             await self._say(answer)
 
     async def _say(self, event: Event) -> None:
+        if isinstance(event, Answer):
+            self.on_answer(event)
+            self.changed()
         await self.until(lambda: len(self._events) < MAX_EVENTS)
         self._events.append(event)
         self.changed()

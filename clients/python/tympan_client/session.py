@@ -6,10 +6,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from weakref import WeakValueDictionary
 
+from tympan_client.asked import Asked
 from tympan_client.audio import Chunk, Source, chunks_of, encode_samples
 from tympan_client.errors import ConnectionLost, TympanError
-from tympan_client.events import Event, Ready
+from tympan_client.events import Answer, Event, Ready
 from tympan_client.link import Clock, Link
 from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, InterimPolicy, Overflow, Tasks
 from tympan_client.protocol import ClientProtocol
@@ -29,6 +31,9 @@ class Session:
         self._protocol = protocol
         self._on_overflow = options.on_overflow
         self._link = Link(url, protocol, options, clock or Clock())
+        self._link.on_answer = self._hear
+        self._asked: WeakValueDictionary[str, Asked] = WeakValueDictionary()
+        """Those that somebody may read."""
 
     @property
     def ready(self) -> Ready:
@@ -97,8 +102,9 @@ class Session:
         temperature: float | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-    ) -> str:
-        """Asks about what was heard, with a model that can be asked; returns the id that its `Answer` events have.
+    ) -> Asked:
+        """Asks about what was heard, with a model that can be asked. What it returns gives the answer, and has the id
+        that its `Answer` events have.
 
         Args:
             question: its text, or a conversation: {"role": "user" | "assistant" | "system", "content": text}.
@@ -109,10 +115,11 @@ class Session:
             TympanError: the session's end, `too_many_asks`.
         """
         messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
-        ask_id = secrets.token_urlsafe(9)
+        asked = Asked(secrets.token_urlsafe(9), self._link)
+        self._asked[asked.id] = asked
         await self._take(
             lambda: self._protocol.ask(
-                ask_id,
+                asked.id,
                 messages,
                 last_s=last_s,
                 max_tokens=max_tokens,
@@ -121,7 +128,11 @@ class Session:
                 seed=seed,
             )
         )
-        return ask_id
+        return asked
+
+    def _hear(self, piece: Answer) -> None:
+        if (asked := self._asked.get(piece.id)) is not None:
+            asked.hear(piece)
 
     async def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""

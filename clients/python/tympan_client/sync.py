@@ -10,10 +10,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from typing import Any, TypeVar
 
 from tympan_client.address import DEFAULT_URL
+from tympan_client.asked import Asked
 from tympan_client.audio import Chunk, SyncSource, chunks_of, declare_wav
 from tympan_client.client import TympanClient
 from tympan_client.errors import TympanError
-from tympan_client.events import Event, Ready
+from tympan_client.events import Answer, Event, Ready
 from tympan_client.options import AudioFormat, Codec, Endpointing, InterimPolicy, Tasks
 from tympan_client.session import Session
 
@@ -119,12 +120,12 @@ class SyncSession:
         temperature: float | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-    ) -> str:
+    ) -> SyncAsked:
         """As `Session.ask`."""
         asked = self._session.ask(
             question, last_s=last_s, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
         )
-        return _call(self._loop, asked)
+        return SyncAsked(_call(self._loop, asked), self._loop)
 
     def stop(self) -> None:
         """No more audio: the last finals come, then the summary, and with it the events end."""
@@ -158,6 +159,24 @@ class SyncSession:
             yield from self
         finally:
             left.set()
+
+
+class SyncAsked:
+    """As `Asked`, blocking."""
+
+    def __init__(self, asked: Asked, loop: asyncio.AbstractEventLoop) -> None:
+        self.id = asked.id
+        self._asked = asked
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[Answer]:
+        """Raises TympanError where there is no answer, or the rest of it will not come."""
+        while (piece := _call(self._loop, _next_piece(self._asked))) is not None:
+            yield piece
+
+    def answer(self) -> Answer:
+        """As `Asked.answer`."""
+        return _call(self._loop, self._asked.answer())
 
 
 @contextmanager
@@ -197,6 +216,10 @@ async def _cancel_others() -> None:
 
 async def _next_event(session: Session) -> Event | None:
     return await anext(session, None)
+
+
+async def _next_piece(asked: Asked) -> Answer | None:
+    return await anext(asked, None)
 
 
 async def _leave(opened: AbstractAsyncContextManager[Session]) -> None:
