@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import inspect
 
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.messages import SUBPROTOCOLS, ClientMessage, RawAudio, ServerMessage
+from streaming.protocol.messages import SUBPROTOCOLS, ClientMessage, RawAudio, RefusedAsk, ServerMessage
 
 Codec = Literal["msgpack", "json"]
 
@@ -24,12 +24,21 @@ DEFAULT_CODEC: Final[Codec] = "json"
 
 _json_decoder: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
 _msgpack_decoder: Final[msgspec.msgpack.Decoder[ClientMessage]] = msgspec.msgpack.Decoder(ClientMessage)
+
+
+class _AskId(msgspec.Struct, tag_field="type", tag="ask"):
+    id: Annotated[str, msgspec.Meta(max_length=128)]
+
+
+_json_ask: Final[msgspec.json.Decoder[_AskId]] = msgspec.json.Decoder(_AskId)
+_msgpack_ask: Final[msgspec.msgpack.Decoder[_AskId]] = msgspec.msgpack.Decoder(_AskId)
 _json_encoder: Final = msgspec.json.Encoder()
 _msgpack_encoder: Final = msgspec.msgpack.Encoder()
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _OUT_OF_RANGE = re.compile(r"Expected `\w+` (?:[<>]|of length|matching)|(?:Number|Integer value) out of range")
+_INDEX = re.compile(r"\[\d+\]")
 _FIELD_NAME_CHARS = 40
 
 
@@ -38,8 +47,9 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
     return next((name for name in offered if name in SUBPROTOCOLS), None)
 
 
-def decode_client(codec: Codec, payload: bytes | str) -> ClientMessage | RawAudio:
-    """One WebSocket message (binary: bytes, text: str) as a typed record.
+def decode_client(codec: Codec, payload: bytes | str) -> ClientMessage | RawAudio | RefusedAsk:
+    """One WebSocket message (binary: bytes, text: str) as a typed record. A question with a value outside its range is
+    one as well, since captions are not to end by it.
 
     Raises:
         ProtocolError: `bad_message`, or `unsupported` where a known field has a value outside its range.
@@ -51,7 +61,11 @@ def decode_client(codec: Codec, payload: bytes | str) -> ClientMessage | RawAudi
             raise ProtocolError("bad_message", "text message on a msgpack connection; send binary messages")
         return _msgpack_decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from None
+        refusal = _refusal(str(error))
+        asked = _ask_id(codec, payload) if refusal.code == "unsupported" else None
+        if asked is None:
+            raise refusal from None
+        return RefusedAsk(asked, refusal.text)
     except UnicodeError:
         raise ProtocolError("bad_message", "text is not valid UTF-8") from None
     except RecursionError:
@@ -74,16 +88,25 @@ def encode_logged(message: ServerMessage) -> bytes:
     return _msgpack_encoder.encode(message)
 
 
+def _ask_id(codec: Codec, payload: bytes | str) -> str | None:
+    """Of a message that is an `ask`."""
+    try:
+        return (_json_ask.decode(payload) if codec == "json" else _msgpack_ask.decode(payload)).id  # type: ignore[arg-type]
+    except msgspec.ValidationError:
+        return None
+
+
 def _refusal(validation_text: str) -> ProtocolError:
     """msgspec's ValidationError in our words: it may quote values, ours does not."""
     match = _AT.match(validation_text)
     what, path = (match["what"], match["path"] or "$") if match else (validation_text, "$")
+    place = _INDEX.sub("[]", path)
     if unknown := _UNKNOWN_FIELD.fullmatch(what):
         cut = unknown["name"][:_FIELD_NAME_CHARS]
         name = "".join(char if char.isascii() and char.isprintable() else "?" for char in cut)
-        return ProtocolError("bad_message", f"{path}: unknown field `{name}`{_known(_FIELDS.get(path))}")
+        return ProtocolError("bad_message", f"{path}: unknown field `{name}`{_known(_FIELDS.get(place))}")
     if what.startswith("Invalid enum value"):
-        return ProtocolError("unsupported", f"{path}: not a supported value{_known(_VALUES.get(path))}")
+        return ProtocolError("unsupported", f"{path}: not a supported value{_known(_VALUES.get(place))}")
     if what.startswith("Invalid value"):
         return ProtocolError("bad_message", f"{path}: unknown message type{_known(_VALUES.get('$.type'))}")
     code: Literal["unsupported", "bad_message"] = "unsupported" if _OUT_OF_RANGE.match(what) else "bad_message"
@@ -95,7 +118,8 @@ def _known(names: Sequence[object] | None) -> str:
 
 
 def _schema() -> tuple[dict[str, tuple[object, ...]], dict[str, tuple[str, ...]]]:
-    """Of each path as msgspec writes it (`$.audio.encoding`): the values it may have, and the fields below it."""
+    """Of each path as msgspec writes it (`$.audio.encoding`), but for indices (`$.task[].name`): the values it may
+    have, and the fields below it."""
     values: dict[str, tuple[object, ...]] = {}
     fields: dict[str, tuple[str, ...]] = {}
 
@@ -106,6 +130,8 @@ def _schema() -> tuple[dict[str, tuple[object, ...]], dict[str, tuple[str, ...]]
             case inspect.UnionType(types=types):
                 for one in types:
                     visit(path, one)
+            case inspect.ListType(item_type=item):
+                visit(f"{path}[]", item)
             case inspect.StructType(fields=members):
                 if path != "$":
                     fields[path] = tuple(field.name for field in members)

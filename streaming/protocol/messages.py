@@ -173,6 +173,13 @@ SessionMessage = Start | Audio | Marker | Finalize | Configure | Stop
 ClientMessage = SessionMessage | Ask
 
 
+class RefusedAsk(msgspec.Struct, frozen=True):
+    """A question with a value out of its range: it is answered by that. Never on the wire as a record."""
+
+    id: str
+    reason: str
+
+
 class RawAudio(msgspec.Struct, frozen=True):
     """A binary message on a JSON connection: audio that continues the clock. Never on the wire as a record."""
 

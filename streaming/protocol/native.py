@@ -18,6 +18,7 @@ from streaming.protocol.messages import (
     Encoding,
     RawAudio,
     Ready,
+    RefusedAsk,
     ServerMessage,
     Start,
     Stop,
@@ -59,7 +60,7 @@ class NativeProtocol:
         self._sample_frame_bytes = 1
         self._next_sample = 0
 
-    def receive(self, payload: bytes | str, now: float) -> list[ClientMessage]:
+    def receive(self, payload: bytes | str, now: float) -> list[ClientMessage | RefusedAsk]:
         """The messages that one WebSocket message means: one, or none. Raw audio comes out as `Audio` with its place.
 
         Raises:
@@ -118,7 +119,7 @@ class NativeProtocol:
         if size > self.max_message_bytes:
             raise ProtocolError("too_large", f"a message may have at most {self.max_message_bytes} bytes")
 
-    def _start(self, message: ClientMessage | RawAudio) -> Start:
+    def _start(self, message: ClientMessage | RawAudio | RefusedAsk) -> Start:
         if not isinstance(message, Start):
             raise ProtocolError("start_expected", "the first message must be `start`")
         labels = message.audio.labels
@@ -128,7 +129,7 @@ class NativeProtocol:
         self.state = "streaming"
         return message
 
-    def _audio(self, audio: Audio) -> list[ClientMessage]:
+    def _audio(self, audio: Audio) -> list[ClientMessage | RefusedAsk]:
         samples, rest = divmod(len(audio.data), self._sample_frame_bytes)
         if rest:
             # Fatal: after a torn sample, the place of everything that follows would be a guess.

@@ -26,6 +26,7 @@ from streaming.protocol.messages import (
     Gap,
     ModelInfo,
     Ready,
+    RefusedAsk,
     ServerMessage,
     Speech,
     Stop,
@@ -35,7 +36,7 @@ from streaming.protocol.messages import (
 from streaming.scheduler.fleet import Fleet
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import StreamQueueFullError
-from streaming.session.asking import Asking
+from streaming.session.asking import Asking, failed
 from streaming.session.core import SessionCore
 from streaming.session.durable import DurableSession
 from streaming.session.effects import (
@@ -150,13 +151,16 @@ class SessionRunner:
         except EngineStartError as error:
             raise ProtocolError("engine_unavailable", str(error)) from None
 
-    async def feed(self, message: ClientMessage) -> None:
+    async def feed(self, message: ClientMessage | RefusedAsk) -> None:
         """Takes one message; returns when there is room for the next one, which is how a fast client is slowed down.
 
         What the client does wrong ends the session: see `failure`.
         """
         if isinstance(message, Ask):
             self._ask(message)
+            return
+        if isinstance(message, RefusedAsk):
+            self._say_answer(failed(message.id, "unsupported", message.reason))
             return
         async with self._feeding:
             await self._wait_for_room()

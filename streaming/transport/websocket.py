@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streaming.config import ServerSettings
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
-from streaming.protocol.messages import ClientMessage, ServerMessage, Start
+from streaming.protocol.messages import ClientMessage, RefusedAsk, ServerMessage, Start
 from streaming.protocol.native import NativeProtocol
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
@@ -77,7 +77,7 @@ class _Connection:
             await runner.close()
 
     async def _begin(self) -> SessionRunner:
-        messages: list[ClientMessage] = []
+        messages: list[ClientMessage | RefusedAsk] = []
         try:
             async with asyncio.timeout(self._settings.start_timeout_s):
                 while not messages:
@@ -136,7 +136,7 @@ class _Connection:
         async for message in runner.events():
             await self._send(message, LAST_WORDS_S if runner.failure else self._settings.send_timeout_s)
 
-    async def _receive(self) -> list[ClientMessage]:
+    async def _receive(self) -> list[ClientMessage | RefusedAsk]:
         """The next WebSocket message. Raises ProtocolError, WebSocketDisconnect."""
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":

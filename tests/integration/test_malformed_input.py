@@ -9,7 +9,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from streaming.protocol.errors import ERRORS
-from streaming.protocol.messages import Audio, AudioFormat, Configure, Error, Marker, Start, Stop, Summary
+from streaming.protocol.messages import (
+    Answer,
+    Ask,
+    Audio,
+    AudioFormat,
+    ChatMessage,
+    Configure,
+    Error,
+    Marker,
+    Start,
+    Stop,
+    Summary,
+)
 from tests.support.live import Live, live_server, pcm
 from tests.support.sessions import ENDPOINTING, speech
 
@@ -155,3 +167,18 @@ async def test_a_bad_configure_leaves_other_sessions_alone() -> None:
         assert await good.rest() == 1000
         assert isinstance(good.received[-1], Summary)
         assert len(good.finals) == 1
+
+
+@pytest.mark.parametrize("codec", ["msgpack", "json"])
+async def test_a_question_with_a_value_out_of_range_is_answered_by_that_and_ends_no_captions(codec: str) -> None:
+    async with live_server() as live, live.client(codec) as client:
+        await client.start()
+        await client.send(Ask(id="hot", messages=[ChatMessage(role="user", content="Who?")], temperature=9.0))
+        answer = await client.until(Answer)
+        assert answer.error is not None
+        assert (answer.id, answer.done, answer.finish, answer.error.code) == ("hot", True, "error", "unsupported")
+        assert answer.error.message == "$.temperature: expected `float` <= 2.0"
+        await client.send_audio(pcm(speech((0.5, 1.5), total_s=3.0)))
+        await client.send(Stop())
+        assert await client.rest() == 1000
+        assert len(client.finals) == 1

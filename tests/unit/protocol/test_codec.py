@@ -15,6 +15,7 @@ from streaming.protocol.errors import ERRORS, MAX_TEXT_CHARS, ErrorCode, Protoco
 from streaming.protocol.messages import (
     SUBPROTOCOLS,
     Ack,
+    Ask,
     Audio,
     AudioFormat,
     Configure,
@@ -22,6 +23,7 @@ from streaming.protocol.messages import (
     Finalize,
     Marker,
     RawAudio,
+    RefusedAsk,
     Start,
     Stop,
     Transcript,
@@ -50,6 +52,42 @@ def refused(codec: Codec, payload: bytes | str) -> ProtocolError:
 def test_messages_come_through_in_both_forms(message: Any) -> None:
     assert decode_client("msgpack", msgspec.msgpack.encode(message)) == message
     assert decode_client("json", msgspec.json.encode(message).decode()) == message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": 9.0}, "$.temperature: expected `float` <= 2.0"),
+        ({"max_tokens": 0}, "$.max_tokens: expected `int` >= 1"),
+        ({"messages": []}, "$.messages: expected `array` of length >= 1"),
+        (
+            {"messages": [{"role": "robot", "content": "secret"}]},
+            "$.messages[0].role: not a supported value; known: assistant, system, user",
+        ),
+    ],
+)
+def test_a_question_with_a_value_out_of_range_is_one_that_is_refused(wrong: dict[str, Any], said: str) -> None:
+    """The session goes on: see the runner."""
+    ask = {"type": "ask", "id": "q", "messages": [{"role": "user", "content": "secret"}]} | wrong
+    for codec, payload in (("msgpack", pack(ask)), ("json", json.dumps(ask))):
+        refusal = decode_client(codec, payload)  # type: ignore[arg-type]
+        assert isinstance(refusal, RefusedAsk)
+        assert (refusal.id, refusal.reason.startswith(said), "secret" in refusal.reason) == ("q", True, False), refusal
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"max_tokns": 9}, "bad_message"),
+        ({"messages": "secret"}, "bad_message"),
+        ({"id": "q" * 129}, "unsupported"),
+        ({"id": 3, "max_tokens": 0}, "bad_message"),
+    ],
+)
+def test_one_that_is_no_message_or_has_no_id_to_answer_to_is_an_error(wrong: dict[str, Any], code: str) -> None:
+    ask = {"type": "ask", "id": "q", "messages": [{"role": "user", "content": "secret"}]} | wrong
+    for codec, payload in (("msgpack", pack(ask)), ("json", json.dumps(ask))):
+        assert refused(codec, payload).code == code  # type: ignore[arg-type]
 
 
 def test_audio_is_base64_in_json() -> None:
@@ -149,6 +187,14 @@ def test_a_malformed_message_has_a_typed_error(codec: Codec, payload: bytes | st
             {"type": "start", "endpointing": {"min_silence_ms": 1}},
             "$.endpointing.min_silence_ms: expected `int` >= 100",
         ),
+        (
+            {"type": "configure", "task": [{}, {"name": "caption", "style": "klotho"}]},
+            "$.task[1].style: not a supported value; known: audiocaps, clotho, plain",
+        ),
+        (
+            {"type": "configure", "task": [{"language": "de", "langage": "de"}]},
+            "$.task[0]: unknown field `langage`; known: name, language, target, style, written, question",
+        ),
         ({"type": "marker"}, "$: object missing required field `id`"),
         ({"type": "start", "audio": {"channels": "2"}}, "$.audio.channels: expected `int`, got `str`"),
     ],
@@ -210,7 +256,7 @@ def check_any(codec: Codec, payload: bytes | str) -> None:
     except ProtocolError as error:
         outcome = (error.code in ("bad_message", "unsupported"), len(error.text) <= MAX_TEXT_CHARS)
     assert outcome == (True, True) or isinstance(
-        outcome, Start | Audio | Marker | Finalize | Configure | Stop | RawAudio
+        outcome, Start | Audio | Marker | Finalize | Configure | Stop | Ask | RawAudio | RefusedAsk
     )
 
 
