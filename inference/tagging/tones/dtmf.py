@@ -37,8 +37,8 @@ MIN_HITS: Final = 3
 MAX_WANDER_HZ: Final = 2.2
 """Standard deviation of a tone's frequency over the windows of a digit. White noise at 10 dB makes it 1 Hz; voices that
 sing a key glide (talk-off)."""
-MIN_MEAN_SHARE: Final = 0.78
-"""Mean of the energy shares of a digit's windows. White noise at 10 dB, and the edges, leave 0.87."""
+MIN_MEAN_SHARE: Final = 0.74
+"""Mean of the energy shares of a digit's windows. White noise at 10 dB, and the edges, leave 0.87; at 5 dB 0.76."""
 MAX_MISSES: Final = 6
 """An interruption of 10 ms spoils as many windows: SPAN + 2."""
 _PER_TURN: Final = SAMPLE_RATE / (2 * math.pi * HOP)
