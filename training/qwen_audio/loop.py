@@ -95,7 +95,8 @@ class Trainer:
                 self.save()
         journal.draw()
         if self.step == self.config.optimiser.steps:
-            export(self.model, self.origin, self.output / EXPORTED)
+            chats = self.config.data.form == "chat"
+            export(self.model, self.origin, self.output / EXPORTED, chats=chats)
 
     def save(self) -> None:
         """Keeps a snapshot in the output."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
 import torch
 
+from inference.adapters.loading import find_checkpoint
+from inference.pool.tasks import Task
+from inference.qwen_audio.build import says_chat
 from inference.qwen_audio.checkpoint import load_model
 from tests.support.training_qwen_audio import CAPTION, EVENTS, row, write_run, write_tones
 from training.qwen_audio.__main__ import main
@@ -96,6 +100,19 @@ def test_frozen_weights_are_exported_as_they_were_and_trained_ones_are_not(tmp_p
     before, after = (load_model(folder).state_dict() for folder in (tmp_path / "start", tmp_path / "out" / EXPORTED))
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert same == {name for name in before if name.startswith(("transformer.audio.", "transformer.wte."))}
+
+
+@pytest.mark.parametrize(("form", "chats"), [("raw", False), ("chat", True)])
+def test_an_exported_model_is_asked_as_it_was_taught(tmp_path: Path, form: Literal["raw", "chat"], chats: bool) -> None:
+    """Whatever the checkpoint was that it began with: its other settings stay."""
+    asked = Task(name="question", question="Which?")
+    config = write_run(tmp_path, [msgspec.structs.replace(each, task=asked) for each in four_clips(tmp_path)], steps=1)
+    before = json.dumps({"chat_format": "raw" if chats else "chatml", "top_p": 0.5})
+    (tmp_path / "start" / "generation_config.json").write_text(before)
+    finished(msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, form=form)))
+    exported = find_checkpoint(str(tmp_path / "out" / EXPORTED))
+    assert says_chat(exported) is chats
+    assert exported.read("generation_config.json")["top_p"] == 0.5
 
 
 def test_updates_are_merged_at_export(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from benchmarks.report import replace_between
+from inference.adapters.choose import QWEN_AUDIO, model_type_of
 from inference.qwen_audio.checkpoint import load_model
 from inference.qwen_audio.features import clip_mel
 from inference.qwen_audio.tokenizer import load_tokenizer
@@ -47,6 +48,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
     make_start(folder, TEXTS, seed=0)
     return folder
+
+
+def test_what_comes_of_the_start_is_known_for_what_it_is(start: Path) -> None:
+    assert model_type_of(str(start)) == QWEN_AUDIO
 
 
 def test_the_start_hears_what_tiny_en_hears(start: Path) -> None:
