@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inference.tagging.tones.plans import BEEP_HZ, PAIRS, SINGLES
 from inference.tagging.tones.settings import ToneSettings, amplitude
-from inference.tagging.tones.spectrum import HOP, WINDOW, Spectrum, spectrum, strength, tones
+from inference.tagging.tones.spectrum import HOP, WINDOW, Spectrum, energy, spectrum, strength, tones
 
 REMEMBERED: Final = 7
 """Spectra in which the begin of a burst is looked for: 140 ms."""
@@ -28,6 +28,9 @@ MAX_MASKED: Final = 6
 """Spectra in which something else covers an open burst, or its phase reverses (CED), before it is over: 120 ms."""
 EDGE: Final = 3
 """The last spectra of a burst are not wholly inside: 60 ms are more than half a window."""
+REVERSED: Final = 0.6
+"""Of a burst's energy: as much is there still where its phase reverses (CED), and not where it ends: a window of which
+it fills half has half of it."""
 FADED: Final = 0.25
 """Of a burst's strength: as much is left EDGE spectra behind its end where it fades."""
 CUT: Final = 480
@@ -91,6 +94,8 @@ class BurstState(msgspec.Struct, array_like=True):
     masked: int = 0
     heard_at: int = 0
     """Centre of the last spectrum that held the open burst."""
+    energy: float = 0.0
+    """Largest energy around it."""
     strength: float = 0.0
     """In the last spectrum."""
     newest: list[tuple[float, float]] = []
@@ -161,7 +166,17 @@ class BurstTracker:
         if state.open_burst is not None:
             events += self._close(state.open_burst, min(start, state.heard_at))
         burst = Burst(hertz, max(start, self.state.ended_at, self._origin), start < self._origin + CUT)
-        self.state = BurstState(None, burst, full, 0, centre, strengths[-1], watch=state.watch, ended_at=state.ended_at)
+        self.state = BurstState(
+            None,
+            burst,
+            full,
+            0,
+            centre,
+            energy(self._recent[-1], hertz),
+            strengths[-1],
+            watch=state.watch,
+            ended_at=state.ended_at,
+        )
         return [*events, Opened(burst)]
 
     def _follow(self, burst: Burst, heard: Spectrum, found: tuple[float, ...], centre: int) -> list[Change]:
@@ -169,12 +184,13 @@ class BurstTracker:
         now = strength(heard, burst.hertz)
         before, state.strength = state.strength, now
         half = state.peak / 2
-        if now < half:
+        around = energy(heard, burst.hertz)
+        if now < half and around < REVERSED * state.energy:
             share = (before - half) / (before - now) if before > now else 1.0
             return self._close(burst, centre - HOP + round(min(max(share, 0.0), 1.0) * HOP))
         if _same(found, burst.hertz, SAME):
             state.masked, state.heard_at = 0, centre
-            state.peak = max(state.peak, now)
+            state.peak, state.energy = max(state.peak, now), max(state.energy, around)
             if centre >= burst.start_sample + WINDOW // 2:
                 self._measure(now, found[0])
             return []

@@ -2,7 +2,7 @@
 
 What is said when (all at most 40 ms later than told, which is two hops):
 
-- dial tone and ringback of two frequencies, which nothing else has: `start` with the name after 500 and 250 ms.
+- dial tone and ringback of two frequencies, which nothing else has: `start` with the name after 500 and 300 ms.
 - everything else: `start` as `tone` after 150 to 200 ms, then one `update` with the name when it is certain: EU dial
   tone after 1.25 s; ringback of one frequency when its first ring has ended; busy and reorder at the second burst
   (where UK busy and UK reorder begin alike, at the end of the second); SIT when its third tone opens; CNG at the end

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 BEEP_HZ: Final = (400.0, 2000.0)
-BEEP_MS: Final = (140.0, 1515.0)
+BEEP_MS: Final = (145.0, 1515.0)
 """From 0.15 to 1.5 s, give or take what the measurement may be off by."""
 BEEP_WEAKEST: Final = 0.75
 """A beep keeps its level, within 2.5 dB; a note that is struck does not."""
 BEEP_SWING: Final = 0.004
 """A beep keeps its frequency; what is sung or blown does not."""
-PAIR_MS: Final = {"dial_tone": 500.0, "ringback": 250.0}
+PAIR_MS: Final = {"dial_tone": 500.0, "ringback": 300.0}
 """How long two tones must sound until they are this: chords of music pass sooner. A UK ring lasts 400 ms."""
 CED_HZ: Final = 2100.0
 CED_MS: Final = 2535.0
@@ -96,7 +96,7 @@ def family(hertz: Sequence[float]) -> tuple[Cadence, ...]:
 def _distance(known: tuple[float, ...], hertz: Sequence[float]) -> float:
     """1 is the end of the tolerance."""
     if known == (1100,):
-        return abs(hertz[0] - known[0]) / 38
+        return abs(hertz[0] - known[0]) / 39  # and what the measurement may be off by
     return max(abs(heard - value) / (0.015 * value) for heard, value in zip(hertz, known, strict=True))
 
 

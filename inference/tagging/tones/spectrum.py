@@ -24,6 +24,8 @@ _LOWEST_BIN: Final = 13  # 101.6 Hz: mains hum is not counted
 _END_BIN: Final = 512  # 4 kHz: what a telephone carries
 _REACH: Final = 2
 """Bins on either side of a peak that are its main lobe: 2.5 * 7.8125 = 19.5 Hz."""
+_WIDE: Final = 5
+"""Bins on either side that hold a tone whose phase reverses within the window: 39 Hz."""
 _HANN: Final = np.hanning(WINDOW + 1)[:WINDOW]
 _TO_SQUARED_AMPLITUDE: Final = 4 / (_POINTS * float(np.sum(_HANN**2)))  # Parseval, one side of the spectrum
 
@@ -52,6 +54,12 @@ def spectrum(samples: NDArray[np.int16]) -> Spectrum:
 def strength(heard: Spectrum, hertz: Sequence[float]) -> float:
     """What all of the window has at these frequencies in phase: their amplitude, up to a constant factor."""
     return math.sqrt(sum(float(heard.power[round(value / _BIN_HZ) - _LOWEST_BIN]) for value in hertz))
+
+
+def energy(heard: Spectrum, hertz: Sequence[float]) -> float:
+    """Squared amplitude around these frequencies, in whatever phases."""
+    bins = [round(value / _BIN_HZ) - _LOWEST_BIN for value in hertz]
+    return float(heard.power[max(0, bins[0] - _WIDE) : bins[-1] + _WIDE + 1].sum())
 
 
 def tones(heard: Spectrum, floor: float) -> tuple[float, ...]:
