@@ -1,5 +1,8 @@
 """What the detector asks of its callers, and what it costs to keep."""
 
+import subprocess
+import sys
+
 import msgspec
 import numpy as np
 import pytest
@@ -52,3 +55,9 @@ def test_settings_move_what_is_accepted() -> None:
     signal = pcm(np.concatenate([silence(100), key("6", 27), silence(100)]))
     assert digits(ToneDetector().feed(signal)) == ""
     assert digits(ToneDetector(ToneSettings(dtmf_min_ms=24)).feed(signal)) == "6"
+
+
+def test_the_detectors_load_no_model_library_and_no_event_loop() -> None:
+    script = "import sys, inference.tagging.tones; print(*{'torch', 'transformers', 'asyncio'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split() == []
