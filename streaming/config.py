@@ -72,7 +72,8 @@ class EngineSettings:
     """float32, bfloat16 or int8. auto: the fastest that the device has units for, measured at the start."""
     max_batch: int = 64
     workers: int = 0
-    """Processes that hold the model. 0: one, and on a CPU up to one for each core, when they are needed."""
+    """Processes that hold the model. 0: one, and on a CPU up to one for each core, when they are needed, of models
+    that write captions only."""
     threads: int = 1
     """CPU threads of each worker. More than one answers a lone stream sooner, where nothing else wants the cores."""
 

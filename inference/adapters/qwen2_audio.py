@@ -63,10 +63,14 @@ class Reply:
     choose: Callable[[Tensor], int]
     draft: Draft | None = None
     """None: it was not begun."""
+    refused: str | None = None
+    """Why the task cannot be asked."""
 
     @property
     def done(self) -> bool:
-        return self.draft is not None and (self.draft.ended or len(self.draft.tokens) >= self.most)
+        if self.draft is None:
+            return self.refused is not None
+        return self.draft.ended or len(self.draft.tokens) >= self.most
 
 
 @dataclass(slots=True)
@@ -178,15 +182,17 @@ class Qwen2AudioEngine(AdapterEngine[Qwen2AudioState]):
         if job.chat is not None:
             shared, replies = self._conversation(job.chat, samples)
         else:
-            questions = [self._asked_about(task) for task in job.tasks]
             shared = torch.cat((self.writer.embed(self._before()), self._heard(state, samples)), dim=1)
-            replies = [
-                Reply(task, question, TASK_TOKENS, _likeliest)
-                for task, question in zip(job.tasks, questions, strict=True)
-            ]
+            replies = [self._task_reply(task) for task in job.tasks]
         keys = DynamicCache(config=self.model.config.text_config)
         self.writer.read(keys, shared)
         return Asked((job.tasks, job.chat, len(samples)), keys, shared.shape[1], replies)
+
+    def _task_reply(self, task: Task) -> Reply:
+        try:
+            return Reply(task, self._asked_about(task), TASK_TOKENS, _likeliest)
+        except JobRefused as error:
+            return Reply(task, [], 0, _likeliest, refused=str(error))
 
     def _go_on(self, asked: Asked, reply: Reply) -> None:
         if reply.draft is None:
@@ -199,7 +205,7 @@ class Qwen2AudioEngine(AdapterEngine[Qwen2AudioState]):
     def _answer(self, reply: Reply) -> Answer:
         """As far as it is written: up to the last whole character while it goes on."""
         if reply.draft is None:
-            return Answer("", complete=False)
+            return Answer("", complete=False, error=reply.refused)
         pieces = b"".join(self.splitter.piece(token) for token in reply.draft.tokens)
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(pieces, final=reply.done).strip()
         if reply.task is None or self.chats:

@@ -73,6 +73,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Named values: `pitch`, `velocity`, `instrument` of a note; `scenario`, `action`, `entities` of an utterance."""
     complete: bool = True
     """False: it was cut off, or is not of the task's form."""
+    error: str | None = None
+    """Why there is none, of a task that this model cannot be asked; others of its job are answered."""
 
 
 class ChatTurn(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -161,8 +161,6 @@ class QwenAudioEngine:
             raise JobRefused("bad_job", "an answer job has either tasks or a chat")
         if len(job.tasks) > MOST_TASKS:
             raise JobRefused("bad_job", f"at most {MOST_TASKS} tasks are answered at once, not {len(job.tasks)}")
-        for task in job.tasks:
-            self.asker.after(task)
         if job.chat is not None:
             self.asker.conversation(job.chat, running.samples)
 

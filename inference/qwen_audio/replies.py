@@ -34,10 +34,18 @@ class Reply:
     """To a task; to a chat where that is None."""
 
     task: Task | None
-    writing: Writing
+    writing: Writing | None
+    refused: str | None = None
+    """Why the task cannot be asked; then nothing is written."""
+
+    @property
+    def done(self) -> bool:
+        return self.writing is None or self.writing.finish is not None
 
     def answer(self, asker: Asker, duration_s: float) -> Answer:
         """As far as it is written: while it goes on, up to the last whole character."""
+        if self.writing is None:
+            return Answer("", complete=False, error=self.refused)
         tokens, finish = self.writing.tokens, self.writing.finish
         if finish is None:
             tokens = tokens[: whole_characters(tokens, asker.tokenizer)]
@@ -55,14 +63,18 @@ class Asked:
 
     @property
     def done(self) -> bool:
-        return all(reply.writing.finish is not None for reply in self.replies)
+        return all(reply.done for reply in self.replies)
+
+    @property
+    def writings(self) -> list[Writing]:
+        return [reply.writing for reply in self.replies if reply.writing is not None]
 
     def answers(self, asker: Asker) -> tuple[Answer, ...]:
         return tuple(reply.answer(asker, self.duration_s) for reply in self.replies)
 
     def leave(self, batch: GenerationBatch) -> None:
-        for reply in self.replies:
-            batch.leave(reply.writing.key)
+        for writing in self.writings:
+            batch.leave(writing.key)
 
 
 def whole_characters(tokens: Sequence[int], tokenizer: QwenTokenizer) -> int:

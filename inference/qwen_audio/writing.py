@@ -21,6 +21,7 @@ from inference.qwen_audio.hearing import Hearing, Running
 from inference.qwen_audio.model import QwenAudio
 from inference.qwen_audio.prompts import AudioSlot
 from inference.qwen_audio.replies import Asked, Reply, Writing
+from inference.qwen_audio.tags import TaskError
 from inference.qwen_audio.words import CaptionWords
 
 STEP_TOKENS = 8
@@ -112,12 +113,20 @@ class Writer:
         forks = self._hearing.clip(running).fork(len(tasks))
         try:
             for task in tasks:
-                after = self._asker.after(self._asker.settled(task, running.language))
+                try:
+                    after = self._asker.after(self._asker.settled(task, running.language))
+                except TaskError as error:
+                    asked.replies.append(Reply(task, None, str(error)))
+                    continue
                 most = min(TASK_TOKENS, forks[0].room - len(after))
                 if most < 1:
-                    raise JobRefused("bad_job", f"a question of {len(after)} tokens leaves no room for an answer")
+                    reason = f"a question of {len(after)} tokens leaves no room for an answer"
+                    asked.replies.append(Reply(task, None, reason))
+                    continue
                 key = self._join(forks.pop(0), after, Decoding(self._ends, most))
                 asked.replies.append(Reply(task, Writing(key)))
+            for fork in forks:
+                fork.release()
         except BaseException:
             asked.leave(self.batch)
             for fork in forks:
@@ -174,4 +183,4 @@ def _texts(running: Running) -> list[Writing]:
     if running.text is not None:
         return [running.text]
     asked = running.utterance.asked
-    return [reply.writing for reply in asked.replies] if running.job.kind == "answer" and asked is not None else []
+    return asked.writings if running.job.kind == "answer" and asked is not None else []

@@ -66,7 +66,8 @@ class Fleet:
         """
         Args:
             dispatchers: one for each worker that there may be, none of them started.
-            as_needed: start one, and the others on a CPU when they are needed; else all.
+            as_needed: start one, and the others on a CPU when they are needed, if the model writes captions only (those
+                that answer are large, and each worker has a copy); else all.
         """
         self._dispatchers = list(dispatchers)
         self._running: list[int] = []
@@ -89,7 +90,7 @@ class Fleet:
         if (failed := next((each for each in started if isinstance(each, BaseException)), None)) is not None:
             raise failed
         self._running = list(range(1 + len(others)))
-        if info.device == "cpu":
+        if info.device == "cpu" and not info.answers:
             self._spares = list(range(len(self._running), len(self._dispatchers)))
         return info
 

@@ -38,7 +38,8 @@ def _none(utterance: Utterance, channel: int, reason: str) -> list[Analysis]:
 
 def _said(utterance: Utterance, channel: int, place: int, answer: Answer) -> Analysis:
     begin_ms = samples_to_ms(utterance.start_sample)
-    message = _about(utterance, channel, place, utterance.tasks.others[place], complete=answer.complete)
+    task = utterance.tasks.others[place]
+    message = _about(utterance, channel, place, task, complete=answer.complete, error=answer.error)
     message.text = answer.text
     message.labels = list(answer.labels)
     message.fields = dict(answer.fields)

@@ -34,17 +34,26 @@ class Asking:
 
     def __init__(
         self, fleet: Fleet, clock: Callable[[], float], info: EngineInfo, seconds: float, channels: int,
-        labels: Sequence[str] = (),
+        labels: Sequence[str] = (), recent: Recent | None = None,
     ) -> None:  # fmt: skip
-        """`seconds`: of audio to be kept, where the model can be asked."""
+        """
+        Args:
+            seconds: of audio to be kept, where the model can be asked.
+            recent: what the session heard before its connection was lost.
+        """
         self._fleet = fleet
         self._clock = clock
         self._info = info
         most_s = info.chat.audio_s if info.chat is not None else 0.0
         self._keeps = min(seconds, most_s)
-        self._recent = Recent(self._keeps, labels, channels)
+        self._recent = recent or Recent(self._keeps, labels, channels)
         self._open: dict[str, _Asked] = {}
         self._over = False
+
+    @property
+    def recent(self) -> Recent | None:
+        """What is kept, for the session's next connection."""
+        return self._recent if self._keeps > 0 else None
 
     def hear(self, block: StoreAudio) -> None:
         """Audio of the session, as it is stored."""

@@ -64,7 +64,8 @@ class Question:
 class Recent:
     """The newest audio of every channel, and the finals: what questions are about. Bounded.
 
-    Give it blocks in order; one that does not follow the one before begins anew.
+    Give it blocks in order. Of one that was heard already, as after a resume, only what is new counts; one behind a
+    hole begins anew.
     """
 
     def __init__(self, seconds: float, labels: Sequence[str], channels: int) -> None:
@@ -84,8 +85,13 @@ class Recent:
 
     def hear(self, first_sample: int, pcm: tuple[bytes, ...]) -> None:
         """A block of every channel, mono s16le at 16 kHz."""
-        if first_sample != self.until:
+        known = self.until - first_sample
+        if known >= len(pcm[0]) // BYTES_PER_SAMPLE:
+            return
+        if known < 0:
             self._blocks.clear()
+        if known > 0:
+            first_sample, pcm = self.until, tuple(channel[known * BYTES_PER_SAMPLE :] for channel in pcm)
         self._blocks.append((first_sample, pcm))
         self.until = first_sample + len(pcm[0]) // BYTES_PER_SAMPLE
         while self._blocks and self.until - self._end_of_first() >= self._most:

@@ -241,6 +241,11 @@ class SessionRunner:
         return self._durable is not None and not self._durable.away
 
     @property
+    def done(self) -> bool:
+        """The client has its summary: the session cannot be resumed."""
+        return self._summary_said
+
+    @property
     def close_code(self) -> int:
         """For the connection, once `events` has ended."""
         if self.failure is not None:

@@ -35,6 +35,7 @@ from streaming.session.asking import Asking
 from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.durable import DurableSession
 from streaming.session.holding import LEASE_S
+from streaming.session.questions import Recent
 from streaming.session.restore import restore_core
 from streaming.session.resume import hash_token, read_start, take_over
 from streaming.session.runner import SessionRunner
@@ -45,6 +46,7 @@ from vad import make_detector as make_real_detector
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+MAX_HEARD = 16
 RENEW_S = LEASE_S / 3
 RETRY_AFTER_MS = 5_000
 LAST_FINALS_S = 5.0
@@ -77,6 +79,8 @@ class Service:
         self._sessions: set[SessionRunner] = set()
         self._resumes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """Of sessions that are being resumed just now: one connection after the other."""
+        self._heard: dict[str, Recent] = {}
+        """What sessions without a connection have heard, for questions after a resume here. The oldest go first."""
         self._one_left = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._admission = Admission(self.config.server.refuse_after_s)
@@ -201,7 +205,8 @@ class Service:
 
     def _runner(self, core: SessionCore, info: EngineInfo) -> SessionRunner:
         audio, kept_s = core.start.audio, self.config.session.chat_audio_s
-        asking = Asking(self._fleet, self._clock, info, kept_s, audio.channels, audio.labels or ())
+        recent = self._heard.pop(core.session, None)
+        asking = Asking(self._fleet, self._clock, info, kept_s, audio.channels, audio.labels or (), recent)
         runner = SessionRunner(core, self._fleet, self._clock, self.metrics, self._session_closed, asking)
         self._sessions.add(runner)
         return runner
@@ -274,6 +279,10 @@ class Service:
 
     def _session_closed(self, runner: SessionRunner) -> None:
         self._sessions.discard(runner)
+        if runner.asking is not None and runner.asking.recent is not None and not runner.done:
+            self._heard[runner.session] = runner.asking.recent
+            if len(self._heard) > MAX_HEARD:
+                del self._heard[next(iter(self._heard))]
         self._count_sessions()
         self._one_left.set()
 

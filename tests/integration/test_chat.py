@@ -24,7 +24,18 @@ from inference.pool.fake import FakeEngine
 from inference.pool.interface import ChatLimits, EngineInfo
 from inference.pool.local import LocalPool
 from inference.pool.process import WorkerSettings
-from streaming.protocol.messages import Answer, Ask, ChatMessage, Marker, MarkerEcho, Stop, Summary, Transcript
+from streaming.protocol.messages import (
+    Answer,
+    Ask,
+    ChatMessage,
+    Marker,
+    MarkerEcho,
+    Ready,
+    Resume,
+    Stop,
+    Summary,
+    Transcript,
+)
 from streaming.session.asking import MAX_OPEN
 from tests.support.live import Client, Live, live_server, pcm
 from tests.support.polling import eventually
@@ -216,6 +227,24 @@ async def test_the_blocking_client_asks_too() -> None:
 
 async def read_all(client: ClientSession) -> list[Event]:
     return [event async for event in client]
+
+
+async def test_a_session_that_comes_back_to_its_gateway_is_asked_about_all_that_it_heard() -> None:
+    async with session() as (live, client, _):
+        ready = client.got(Ready)[0]
+        client.socket.transport.abort()
+        assert await live.service.wait_until_empty(10)
+        async with live.client() as again:
+            resume = Resume(session=ready.session, token=ready.resume_token, last_seq=100)
+            resumed = await again.start(resume=resume)
+            assert resumed.resumed
+            await again.send_audio(PCM[2 * resumed.next_sample :], first_sample=resumed.next_sample)
+            await again.send_audio(PCM[: 2 * 16_000], first_sample=6 * 16_000)
+            await again.send(Marker(id="again"))
+            await again.until(MarkerEcho, id="again")
+            await again.send(ask())
+            last = (await answered(again))[-1]
+    assert (last.from_ms, last.to_ms) == (0, 7000)
 
 
 # -- over HTTP --------------------------------------------------------------------------------------------------------

@@ -128,8 +128,8 @@ async def test_a_reader_that_does_not_read_holds_up_nobody_else() -> None:
 
 
 async def test_a_reader_that_does_not_read_is_not_heard_for_ever() -> None:
-    """Its audio waits in its socket, so that what is kept for it is bounded. It is more than TCP's buffers may take: the
-    kernel lets them grow to 32 MiB and more."""
+    """Its audio waits in its socket, so that what is kept for it is bounded. It is more than TCP's buffers may take,
+    which the kernel lets grow to 32 MiB and more."""
     caller = Caller(pcm(SENTENCES) * 200)
     async with live_server() as live, deaf(caller, live) as client:
         sending = asyncio.create_task(caller.send(client))

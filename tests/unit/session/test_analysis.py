@@ -101,6 +101,13 @@ def test_what_cannot_be_answered_is_said_for_every_task(code: str, said: str) ->
     assert discards(driver) == [1]
 
 
+def test_a_task_that_cannot_be_asked_fails_alone() -> None:
+    driver = heard()
+    answers = (Answer("", complete=False, error="too long"), Answer("alpha"))
+    driver.carry_out(driver.core.hypothesis(answered(driver.jobs[-1], *answers), 0.0))
+    assert [(one.error, one.text) for one in driver.sent(Analysis)] == [("too long", ""), (None, "alpha")]
+
+
 def test_too_few_answers_are_none() -> None:
     driver = heard()
     driver.carry_out(driver.core.hypothesis(answered(driver.jobs[-1], Answer("happy")), 0.0))

@@ -92,6 +92,16 @@ def test_older_audio_is_forgotten_and_a_hole_begins_anew() -> None:
     assert (recent.first, recent.until) == (30 * RATE, 31 * RATE)
 
 
+def test_what_was_heard_already_counts_once() -> None:
+    """A resumed session goes on from a snapshot that lies behind."""
+    recent = heard(6)
+    recent.hear(*block(4, 1.0))
+    recent.hear(*block(5, 1.5))
+    assert (recent.first, recent.until) == (0, round(6.5 * RATE))
+    (clip,) = recent.clips(None, CHAT)
+    assert (clip.samples, seconds(clip)) == (recent.until, (0, 6))
+
+
 def test_of_the_whole_session_what_is_older_is_told_by_its_transcript() -> None:
     recent = heard(40, keep_s=10.0, channels=2, labels=("agent", "customer"))
     recent.read(final("Hello.", 3_000))

@@ -259,8 +259,6 @@ def test_a_task_in_a_chat_model_is_an_instruction(instruct: Any, monkeypatch: py
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"tasks": (Task(name="grounding"),)},
-        {"tasks": (Task(name="question"),)},
         {},
         {"chat": Chat((ChatTurn("user", "a", 1), ChatTurn("user", "b")), (SECOND,))},
         {"chat": Chat((ChatTurn("user", "a", 1),), (2 * SECOND,))},
@@ -272,6 +270,18 @@ def test_what_cannot_be_asked_is_a_bad_job(engine: Any, wrong: dict[str, Any]) -
     (error,) = engine.step([Job("s", 0, 1, "answer", 0, SECOND, **wrong)]).errors
     assert isinstance(error, JobError)
     assert error.code == "bad_job"
+
+
+def test_a_task_that_cannot_be_asked_says_so_and_the_others_are_answered(engine: Any) -> None:
+    tasks = (Task(name="grounding"), Task(name="emotion"), Task(name="question"))
+    begin(engine, StreamSpec())
+    job = Job("s", 0, 1, "answer", 0, SECOND, tasks=tasks)
+    while (said := engine.step([job]).hypotheses[0]).more:
+        pass
+    grounding, emotion, question = said.answers
+    assert emotion.error is None
+    assert "no task grounding" in (grounding.error or "")
+    assert "needs a question" in (question.error or "")
 
 
 def test_captions_that_cannot_be_asked_for_are_a_bad_job(engine: Any) -> None:

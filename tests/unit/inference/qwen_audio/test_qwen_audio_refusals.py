@@ -55,9 +55,6 @@ def nothing_is_left(base: QwenAudioEngine, chat: QwenAudioEngine) -> Iterator[No
     [
         asking(2 * SECOND),
         asking(2 * SECOND, Task(), chat=TWO_CLIPS),
-        asking(2 * SECOND, Task(name="question")),
-        asking(2 * SECOND, Task(name="question", question=LONG)),
-        asking(2 * SECOND, Task(name="caption", target="xx")),
         asking(2 * SECOND, *[Task()] * 33),
         asking(31 * SECOND, Task()),
         caption(2 * SECOND, prefix=(-1,)),
@@ -74,14 +71,38 @@ def test_a_bad_job_says_so_and_touches_nobody(base: QwenAudioEngine, job: Job) -
     assert [said.words for said in result.hypotheses] == [alone]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Task(name="question"), "needs a question"),
+        (Task(name="question", question=LONG), "at most 1024"),
+        (Task(name="caption", target="xx"), "no tag for the language 'xx'"),
+    ],
+)
+def test_a_task_that_cannot_be_asked_says_so_and_the_others_are_answered(
+    base: QwenAudioEngine, wrong: Task, said: str
+) -> None:
+    hear(base)
+    alone = ask(base, asking(2 * SECOND, *TASKS))[-1]
+    hear(base)
+    first, refusal, *others = ask(base, asking(2 * SECOND, TASKS[0], wrong, *TASKS[1:]))[-1]
+    assert (first, *others) == alone
+    assert refusal.error is not None
+    assert said in refusal.error
+    assert not refusal.complete
+    hear(base)
+    ((nothing,),) = ask(base, asking(2 * SECOND, wrong))
+    assert nothing.error == refusal.error
+
+
 def test_the_chat_model_has_no_task_with_times(chat: QwenAudioEngine) -> None:
     hear(chat)
     assert "word_timestamps" not in chat.info.tasks
-    for job in (
-        msgspec.structs.replace(caption(SECOND), spec=StreamSpec(task="word_timestamps")),
-        asking(SECOND, Task(name="grounding")),
-    ):
-        assert refused(chat, job).code == "bad_job"
+    captions = msgspec.structs.replace(caption(SECOND), spec=StreamSpec(task="word_timestamps"))
+    assert refused(chat, captions).code == "bad_job"
+    ((answer,),) = ask(chat, asking(SECOND, Task(name="grounding")))
+    assert answer.error is not None
+    assert "no task grounding" in answer.error
 
 
 def test_answers_to_audio_that_is_not_here_are_missing(base: QwenAudioEngine) -> None:

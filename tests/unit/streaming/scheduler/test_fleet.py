@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inference.pool.fake import FakeEngine
@@ -69,6 +70,15 @@ async def test_another_worker_starts_when_all_that_run_have_enough() -> None:
         await settle()
         running.append(fleet.workers)
     assert running == [1] * (OPEN_BEFORE_NEXT - 1) + [2] * OPEN_BEFORE_NEXT + [3] * (OPEN_BEFORE_NEXT + 1)
+    await fleet.stop()
+
+
+async def test_a_model_that_answers_is_too_large_for_a_second_copy_unless_told() -> None:
+    info = msgspec.structs.replace(CPU, answers=True)
+    fleet = make_fleet([FakeEngine(info=info) for _ in range(3)])
+    await fleet.start()
+    await fill(fleet, 3)
+    assert fleet.workers == 1
     await fleet.stop()
 
 
