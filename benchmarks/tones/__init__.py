@@ -1,0 +1,1 @@
+"""What the tone detectors hear in speech, in noise, how soon, and what they cost."""
