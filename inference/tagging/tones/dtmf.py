@@ -123,14 +123,15 @@ class DtmfDetector:
             at: position of the first new sample.
         """
         kernels = analyse(pcm)
-        windows = self._judge.windows(kernels)
-        strengths = np.sqrt(kernels.re[:, :8] ** 2 + kernels.im[:, :8] ** 2)[SPAN - 1 :]
-        hits = windows.hit.tolist()
+        squares = kernels.re[:, :8] ** 2 + kernels.im[:, :8] ** 2
+        strengths = np.sqrt(squares[SPAN - 1 :])
+        windows = self._judge.windows(kernels) if self._judge.possible(kernels, squares) else None
+        hits = windows.hit.tolist() if windows is not None else [False] * len(strengths)
         events: list[ToneEvent] = []
         for i, hit in enumerate(hits):
             self._strengths.append(strengths[i])
             if hit or self._run is not None or self._digit is not None:
-                events += self._step(windows, i, hit, at + (i + 1) * HOP)
+                events += self._step(windows if hit else None, i, at + (i + 1) * HOP)
         return events
 
     def finish(self, end: int) -> list[ToneEvent]:
@@ -138,8 +139,10 @@ class DtmfDetector:
         digit, self._digit, self._run = self._digit, None, None
         return [] if digit is None else [_ended(digit, end, end)]
 
-    def _step(self, windows: Windows, i: int, hit: bool, at: int) -> list[ToneEvent]:
-        self._follow(windows, i, hit)
+    def _step(self, windows: Windows | None, i: int, at: int) -> list[ToneEvent]:
+        """The next window, the i-th of `windows`; None: it holds no key."""
+        hit = windows is not None
+        self._follow(windows, i)
         events = self._look_for_end(hit, at) if self._digit is not None else []
         run, digit = self._run, self._digit
         if run is None or not hit or run.hits < MIN_HITS or (digit is not None and digit.run.key == run.key):
@@ -156,9 +159,9 @@ class DtmfDetector:
         self._digit = _Digit(_copy(run), start, full_until)
         return [*events, ToneEvent(_label(run), "start", start, None, at, _detail(run))]
 
-    def _follow(self, windows: Windows, i: int, hit: bool) -> None:
+    def _follow(self, windows: Windows | None, i: int) -> None:
         """Counts the windows that hold the same key."""
-        if not hit:
+        if windows is None:
             if self._run is not None:
                 self._run.misses += 1
                 if self._run.misses > MAX_MISSES:

@@ -34,6 +34,8 @@ MAX_HARMONIC: Final = 0.04  # -14 dB
 WINDOW_TOLERANCE: Final = 1.4
 """One window may be off by this times the tolerance, which the mean of a digit must keep: noise moves windows."""
 
+_ROUNDING: Final = 0.999
+"""A necessary condition is this much wider than exact."""
 _ONE: Final = 2.0**18
 """Weights are counted in this: |sample| < 2^15, so sums of 160 products stay below 2^41."""
 _HERTZ: Final = np.array([*LOW_HZ, *HIGH_HZ, *(2 * hertz for hertz in HIGH_HZ)])
@@ -42,8 +44,8 @@ _TIMES: Final = np.arange(KERNEL) / SAMPLE_RATE
 _WINDOW: Final = np.hanning(KERNEL + 1)[:KERNEL]
 _COSINES: Final = np.rint(_ONE * _WINDOW[:, None] * np.cos(2 * np.pi * _TIMES[:, None] * _HERTZ))
 _SINES: Final = np.rint(-_ONE * _WINDOW[:, None] * np.sin(2 * np.pi * _TIMES[:, None] * _HERTZ))
-_WEIGHTS: Final = np.hstack([_COSINES, _SINES])  # (160, 24)
-_SQUARES: Final = np.rint(1024 * _WINDOW)  # squares of samples < 2^30: sums stay below 2^48
+_WEIGHTS: Final = np.hstack([_COSINES[:HOP], _SINES[:HOP], _COSINES[HOP:], _SINES[HOP:]])  # (80, 48)
+_SQUARES: Final = np.rint(1024 * _WINDOW).reshape(2, HOP).T.copy()  # squares < 2^30: sums stay below 2^48
 _TO_AMPLITUDE: Final = 2 / (_ONE * _WINDOW.sum())
 _TO_POWER: Final = 2 / (1024 * _WINDOW.sum())
 _TURN: Final = 2 * np.pi * HOP / SAMPLE_RATE * _HERTZ
@@ -82,11 +84,15 @@ class Windows:
 
 
 def analyse(pcm: NDArray[np.int16]) -> Kernels:
-    """Every kernel of int16 (n,), the first at its begin: (n - KERNEL) // HOP + 1 rows."""
-    samples = pcm.astype(np.float64)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, KERNEL)[::HOP]
-    bins = np.ascontiguousarray(frames) @ _WEIGHTS
-    power = np.square(frames) @ _SQUARES
+    """Every kernel of int16 (n * HOP,), the first at its begin: n - 1 rows.
+
+    A kernel is two hops, of which each is the first half of one kernel and the second of another.
+    """
+    hops = pcm.astype(np.float64).reshape(-1, HOP)
+    halves = hops @ _WEIGHTS
+    bins = halves[:-1, : 2 * _TONES] + halves[1:, 2 * _TONES :]
+    squares = np.square(hops) @ _SQUARES
+    power = squares[:-1, 0] + squares[1:, 1]
     return Kernels(bins[:, :_TONES] * _TO_AMPLITUDE, bins[:, _TONES:] * _TO_AMPLITUDE, power * _TO_POWER)
 
 
@@ -99,6 +105,18 @@ class Judge:
         self._reverse = 10 ** (settings.dtmf_reverse_twist_db / 10)
         # The highest, 1633 Hz off by 2.8 %, turns by 1.44 from kernel to kernel: less than a right angle.
         self._tangent = np.tan(np.minimum(_TURN[:8] * settings.dtmf_tolerance * WINDOW_TOLERANCE, 1.5))
+
+    def possible(self, kernels: Kernels, squares: NDArray[np.float64]) -> bool:
+        """Whether any window may hold a key; `squares` (n, 8): squared amplitudes of the kernels.
+
+        Cheap, and true of nearly no speech: what tones leave in phase is at most what they leave in any phase.
+        """
+        low, high = squares[:, :4].max(axis=1), squares[:, 4:].max(axis=1)
+        count = len(low) - SPAN + 1
+        total = np.stack((low, high, low + high, kernels.power))
+        low, high, tones, power = sum((total[:, i : count + i] for i in range(SPAN)), np.zeros((4, count)))
+        floor = SPAN * _ROUNDING * self._floor
+        return bool(np.any((np.minimum(low, high) >= floor) & (tones >= _ROUNDING * MIN_SHARE * power)))
 
     def windows(self, kernels: Kernels) -> Windows:
         """(m,) windows of m + SPAN - 1 kernels.
