@@ -1,9 +1,10 @@
 """Bursts become named tones: dial tone, ringback, busy, reorder, SIT, fax, beep.
 
-What is said when (all at most 40 ms later than told, which is two hops):
+What is said when, counted from the tone's begin. A burst is seen to open 100 to 160 ms after its begin, and to close
+60 to 80 ms after its end; the positions that are told do not wait.
 
 - dial tone and ringback of two frequencies, which nothing else has: `start` with the name after 500 and 300 ms.
-- everything else: `start` as `tone` after 150 to 200 ms, then one `update` with the name when it is certain: EU dial
+- everything else: `start` as `tone` after 200 ms, then one `update` with the name when it is certain: EU dial
   tone after 1.25 s; ringback of one frequency when its first ring has ended; busy and reorder at the second burst
   (where UK busy and UK reorder begin alike, at the end of the second); SIT when its third tone opens; CNG at the end
   of a burst; CED after 2.5 s; a beep when `beep_alone_ms` have gone by after it. `start_sample` stays that of the
@@ -24,7 +25,6 @@ from inference.tagging.tones.plans import (
     BEEP_MS,
     BEEP_SWING,
     BEEP_WEAKEST,
-    CED_HZ,
     CED_MS,
     CONTINUOUS_MS,
     PAIR_MS,
@@ -42,8 +42,8 @@ REMEMBERED_BURSTS: Final = 4
 """The longest cadence has two bursts a period."""
 SAME: Final = 0.015
 """Of a frequency: bursts this near are one cadence."""
-STARTED_MS: Final = 150.0
-"""A tone of unknown kind is told of when it has sounded for this long (and the window has seen it)."""
+STARTED_MS: Final = 200.0
+"""From its begin until a tone of unknown kind is told of: voices rarely keep one that long."""
 UNNAMED_GAP_MS: Final = 900.0
 """Longest silence within a cadence of unknown kind whose frequencies are known: UK reorder has 0.525 s."""
 REPEATED_GAP_MS: Final = 2000.0
@@ -277,6 +277,3 @@ def _event(track: _Track, phase: Phase, end: int | None, at: int) -> ToneEvent:
         detail["on_ms"] = [round(value, 1) for value in intervals[0 if first_is_on else 1 :: 2]]
         detail["off_ms"] = [round(value, 1) for value in intervals[1 if first_is_on else 0 :: 2]]
     return ToneEvent(track.label, phase, track.start_sample, end, at, detail)
-
-
-__all__ = ["CED_HZ", "CadenceState", "CadenceTracker"]

@@ -25,6 +25,7 @@ from inference.tagging.tones.dtmf_bank import (
     Judge,
     Windows,
     analyse,
+    line_beside,
 )
 from inference.tagging.tones.events import ToneEvent, Value
 from inference.tagging.tones.settings import SAMPLE_RATE, SAMPLES_PER_MS, ToneSettings
@@ -39,6 +40,8 @@ MAX_WANDER_HZ: Final = 2.2
 sing a key glide (talk-off)."""
 MIN_MEAN_SHARE: Final = 0.74
 """Mean of the energy shares of a digit's windows. White noise at 10 dB, and the edges, leave 0.87; at 5 dB 0.76."""
+MAX_MEAN_LINE: Final = 0.1  # -10 dB
+"""Mean of the strongest line beside the tones, over their strength (talk-off)."""
 MAX_MISSES: Final = 6
 """An interruption of 10 ms spoils as many windows: SPAN + 2."""
 _PER_TURN: Final = SAMPLE_RATE / (2 * math.pi * HOP)
@@ -66,6 +69,8 @@ class _Run(msgspec.Struct):
     """Of each tone's deviation in each window, in Hz: sum, and sum of squares."""
     share: float = 0.0
     """Sum of the windows' energy shares."""
+    line: float = 0.0
+    """Sum of the strengths of the strongest line beside the tones, over theirs; counted until the digit is said."""
     low: float = 0.0
     """Largest amplitudes."""
     high: float = 0.0
@@ -131,7 +136,8 @@ class DtmfDetector:
         for i, hit in enumerate(hits):
             self._strengths.append(strengths[i])
             if hit or self._run is not None or self._digit is not None:
-                events += self._step(windows if hit else None, i, at + (i + 1) * HOP)
+                window = pcm[i * HOP : i * HOP + LEAD]
+                events += self._step(windows if hit else None, i, window, at + (i + 1) * HOP)
         return events
 
     def finish(self, end: int) -> list[ToneEvent]:
@@ -139,15 +145,15 @@ class DtmfDetector:
         digit, self._digit, self._run = self._digit, None, None
         return [] if digit is None else [_ended(digit, end, end)]
 
-    def _step(self, windows: Windows | None, i: int, at: int) -> list[ToneEvent]:
+    def _step(self, windows: Windows | None, i: int, window: NDArray[np.int16], at: int) -> list[ToneEvent]:
         """The next window, the i-th of `windows`; None: it holds no key."""
         hit = windows is not None
-        self._follow(windows, i)
+        self._follow(windows, i, window)
         events = self._look_for_end(hit, at) if self._digit is not None else []
         run, digit = self._run, self._digit
         if run is None or not hit or run.hits < MIN_HITS or (digit is not None and digit.run.key == run.key):
             return events
-        if _deviation(run) > self._tolerance or _wander(run) > MAX_WANDER_HZ or run.share < MIN_MEAN_SHARE * run.hits:
+        if _deviation(run) > self._tolerance or not _pure(run):
             return events
         length, before = self._extent(run)
         if length < self._min_kernels:
@@ -159,7 +165,7 @@ class DtmfDetector:
         self._digit = _Digit(_copy(run), start, full_until)
         return [*events, ToneEvent(_label(run), "start", start, None, at, _detail(run))]
 
-    def _follow(self, windows: Windows | None, i: int) -> None:
+    def _follow(self, windows: Windows | None, i: int, window: NDArray[np.int16]) -> None:
         """Counts the windows that hold the same key."""
         if windows is None:
             if self._run is not None:
@@ -184,6 +190,9 @@ class DtmfDetector:
         moments = (off[0], off[0] ** 2, off[1], off[1] ** 2)
         run.moments = [total + moment for total, moment in zip(run.moments, moments, strict=True)]
         run.share += float(windows.share[i])
+        if self._digit is None or self._digit.run.key != key:
+            tones = float(windows.low_amplitude[i]) ** 2 + float(windows.high_amplitude[i]) ** 2
+            run.line += line_beside(window, *_nominal(run)) / tones
         run.low = max(run.low, float(windows.low_amplitude[i]))
         run.high = max(run.high, float(windows.high_amplitude[i]))
 
@@ -267,12 +276,15 @@ def _wander(run: _Run) -> float:
     return math.sqrt(max(low_squares - low * low, high_squares - high * high, 0.0))
 
 
+def _pure(run: _Run) -> bool:
+    """Two steady tones and little else, on the mean of the run's windows."""
+    alone = run.share >= MIN_MEAN_SHARE * run.hits and run.line <= MAX_MEAN_LINE * run.hits
+    return alone and _wander(run) <= MAX_WANDER_HZ
+
+
 def _detail(run: _Run) -> dict[str, Value]:
     return {
         "hz": [round(hertz, 1) for hertz in _hertz(run)],
         "twist_db": round(20 * math.log10(run.high / run.low), 1),
         "level_dbfs": round(10 * math.log10((run.low**2 + run.high**2) / 32_767**2), 1),
     }
-
-
-__all__ = ["HISTORY", "LEAD", "DtmfDetector", "DtmfState"]

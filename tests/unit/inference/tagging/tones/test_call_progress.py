@@ -92,7 +92,7 @@ def test_ringback_of_two_tones_is_named_in_its_first_ring() -> None:
 def test_busy_is_a_tone_until_its_second_burst() -> None:
     started, named = heard(pcm(after_silence(cadence((480, 620), (500, 500), 3))))[:2]
     assert story([started, named]) == [("start", "tone"), ("update", "busy")]
-    assert started.at_sample - LEAD_MS * MS <= 220 * MS
+    assert started.at_sample - LEAD_MS * MS <= 240 * MS
     assert 1000 * MS < named.at_sample - LEAD_MS * MS <= 1200 * MS
     assert named.detail["on_ms"] == pytest.approx([500], abs=5)
     assert named.detail["off_ms"] == pytest.approx([500], abs=5)
