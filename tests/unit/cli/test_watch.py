@@ -76,7 +76,8 @@ async def test_labels_of_a_call_stand_before_what_is_said() -> None:
 
     async def call(socket: ServerConnection) -> None:
         audio = AudioFormat(channels=2, labels=["agent", "customer"])
-        await socket.send(encode_viewer("json", Watching(session=SESSION, audio=audio, tasks=[Task()], interim="stable")))
+        watching = Watching(session=SESSION, audio=audio, tasks=[Task()], interim="stable")
+        await socket.send(encode_viewer("json", watching))
         await socket.send(numbered(1, final(1, "Good morning.")))
         await socket.send(numbered(2, final(2, "Hello.", channel=1)))
 
