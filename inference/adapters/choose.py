@@ -8,10 +8,9 @@ from pathlib import Path
 from inference.adapters.families import FAMILIES
 from inference.pool.core import StepEngine
 from inference.pool.interface import EngineStartError
+from inference.qwen_audio.config import MODEL_TYPE as QWEN_AUDIO
 
 WHISPER = "whisper"
-QWEN_AUDIO = "qwen"
-"""`model_type` of Qwen-Audio in its original layout."""
 
 
 def model_type_of(model: str) -> str:

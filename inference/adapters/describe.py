@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from inference.adapters.choose import QWEN_AUDIO
 from inference.adapters.families import Family, family_of
 from inference.adapters.loading import Checkpoint, find_checkpoint
 from inference.pool.interface import EngineStartError
+from inference.qwen_audio.config import MODEL_TYPE as QWEN_AUDIO
 
 
 def describe_checkpoint(model: str) -> dict[str, Any]:

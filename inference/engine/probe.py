@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from inference.adapters.choose import QWEN_AUDIO, WHISPER, model_type_of
+from inference.adapters.choose import WHISPER, model_type_of
 from inference.adapters.families import FAMILIES
 from inference.engine.device import choose_device, cpu_flags
 from inference.engine.precision import fastest, time_precisions
 from inference.pool.interface import EngineStartError
+from inference.qwen_audio.config import MODEL_TYPE as QWEN_AUDIO
 from inference.whisper.weights import BUNDLED, WeightsError, WhisperWeights, bundled_folder, load_weights
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")

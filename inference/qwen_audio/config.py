@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 CONFIG_FILE = "config.json"
 
+MODEL_TYPE = "qwen"
+"""As config.json of a checkpoint in the original layout has it."""
+
 
 class ConfigError(ValueError):
     """A configuration is missing, broken, or describes a model that this code cannot run. One sentence for a user."""

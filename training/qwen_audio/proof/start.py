@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 
-from inference.adapters.choose import QWEN_AUDIO
 from inference.qwen_audio.checkpoint import SAFETENSORS
-from inference.qwen_audio.config import CONFIG_FILE, AudioConfig, QwenAudioConfig
+from inference.qwen_audio.config import CONFIG_FILE, MODEL_TYPE, AudioConfig, QwenAudioConfig
 from inference.qwen_audio.model import QwenAudio
 from inference.qwen_audio.tokenizer import FILE_NAME, QwenTokenizer, load_tokenizer
 from inference.whisper.weights import WhisperWeights, load_weights
@@ -55,7 +54,7 @@ def make_start(folder: Path, texts: Sequence[str], seed: int) -> None:
     _randomise(model, config.num_hidden_layers)
     model.audio.load_state_dict(encoder_state(weights), strict=False)  # all but proj and audio_bos_eos_token
     save_file(model.state_dict(), folder / SAFETENSORS)
-    told = {"model_type": QWEN_AUDIO, **asdict(config)}
+    told = {"model_type": MODEL_TYPE, **asdict(config)}
     (folder / CONFIG_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
