@@ -25,6 +25,7 @@ from torch import Tensor
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.features import FRAME, LOG_FLOOR, MEL_PER_FRAME, LogMel, normalise
 from inference.whisper.model import EncoderLayer, WhisperModel
+from inference.whisper.pooled import PooledStates, Pooling
 from inference.whisper.state import KeyValues, SilenceTail, UtteranceState, attend, context, silence_positions
 
 BLOCK_FRAMES = BLOCK_SAMPLES // FRAME  # 25 frames, 0.5 s
@@ -126,6 +127,7 @@ class WhisperIncrementalEncoder:
             head = self._frames(samples + _EDGE_FRAMES * FRAME)
             whole = self.new_state(state.start_sample)
             whole.pcm, whole.received = state.pcm, state.received
+            whole.pooled = PooledStates() if state.pooled is not None else None
             spans.append(Span(whole, 0, head, head, samples, silence_positions(head, positions, density)))
         self.run(spans)
         return [span.state for span in spans]
@@ -177,12 +179,15 @@ class WhisperIncrementalEncoder:
                     span.silence[1], device=self.model.device, dtype=self.model.dtype
                 )
         x = torch.cat([self._stem(span) for span in spans])
+        pooling = Pooling(spans)
+        pooling.layer(x)
         for index, layer in enumerate(self.model.encoder_layers):
             if layer.alone:
                 pieces = zip(spans, x.split(rows), strict=True)
                 x = torch.cat([self._layer(index, layer, [span], piece) for span, piece in pieces])
             else:
                 x = self._layer(index, layer, spans, x)
+            pooling.layer(x)
         x = self.model.encoder_norm(x)
         for index, decoder_layer in enumerate(self.model.decoder_layers):
             for span, piece in zip(spans, decoder_layer.cross_kv(x).split(rows), strict=True):
@@ -190,6 +195,7 @@ class WhisperIncrementalEncoder:
                 span.state.cross_attention.write(index, span.first, keys, values)
         for span in spans:
             span.state.kept_frames = span.keep
+        pooling.keep()
         self.frames_computed += sum(rows)
 
     def _layer(self, index: int, layer: EncoderLayer, spans: Sequence[Span], x: Tensor) -> Tensor:

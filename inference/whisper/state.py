@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inference.pool.interface import BLOCK_SAMPLES
 from inference.whisper.features import LogMel
+from inference.whisper.pooled import PooledStates
 
 
 class KeyValues:
@@ -98,6 +99,8 @@ class UtteranceState:
     """Frames of audio that the keys and values cover now, with the provisional ones."""
     silence_bias: Tensor | None = None
     """Where the silence after the audio was encoded with it: what is added to the scores of its frames."""
+    pooled: PooledStates | None = None
+    """What its layers hold, for taggers; None: nobody asked."""
 
     def append(self, pcm: bytes) -> None:
         """Adds mono s16le PCM."""
