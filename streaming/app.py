@@ -25,9 +25,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from streaming.media.decoder import Decoders
 from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
+from streaming.transport.access import NativeAccess, read_keyring
 from streaming.transport.chat import chat_routes
 from streaming.transport.sessions_rest import session_routes
 from streaming.transport.watch import EventStream, watch_by_websocket
@@ -56,7 +58,7 @@ SECURITY_HEADERS = {
 
 
 def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> Starlette:
-    """The app over a service that somebody else starts and stops."""
+    """The app over a service that somebody else starts and stops. Raises ConfigError: the file of keys is wrong."""
 
     settings = service.config.server
     watchers = Watchers(
@@ -66,8 +68,11 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         count=service.metrics.viewers.set,
     )
 
+    keyring = read_keyring(service.config.auth)
+    decoders = Decoders(service.config.media.max_decoders)
+
     async def stream(websocket: WebSocket) -> None:
-        await serve_stream(websocket, service, clock)
+        await serve_stream(websocket, service, decoders, clock)
 
     async def watch(websocket: WebSocket) -> None:
         await watch_by_websocket(websocket, watchers, settings)
@@ -100,7 +105,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     pages = pages_folder()
     if pages is not None:
         routes.append(Mount("/", StaticFiles(directory=pages, html=True)))
-    app = Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders)])
+    app = Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
     return app
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from session_store.url import parse_url
+from streaming.protocol.credentials import Keyring
 from streaming.protocol.native import IDLE_TIMEOUT_S, MAX_MESSAGE_BYTES, START_TIMEOUT_S
 from streaming.session.settings import SessionSettings
 
@@ -63,6 +64,40 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthSettings:
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """API keys, or `sha256:` and the hash of one in hex. Where there are keys, every client must show one."""
+    keys_file: str = ""
+    """More of them, one in a line; what follows a blank or a `#` is a comment."""
+    open: bool = False
+    """Without keys, other machines may connect all the same: somebody else looks at who they are."""
+
+    def __post_init__(self) -> None:
+        Keyring(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    max_decoders: int = 16
+    """Processes that decode containers, uploaded files and other sample rates, one for each stream."""
+    max_upload_bytes: int = 100 << 20
+    """Of an uploaded file."""
+    max_upload_s: float = 14_400.0
+    """Of sound in an uploaded file."""
+    max_decode_s: int = 120
+    """Processor time that decoding an uploaded file may take."""
+    upload_timeout_s: float = 600.0
+    """Within this long an upload has come in."""
+
+    def __post_init__(self) -> None:
+        _within(self, "max_decoders", 0, 10_000)
+        _within(self, "max_upload_bytes", 1024, 4 << 30)
+        _within(self, "max_upload_s", 1, 360_000)
+        _within(self, "max_decode_s", 1, 36_000)
+        _within(self, "upload_timeout_s", 1, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     model: str = "tiny.en"
     """`tympan models` lists what it may be."""
@@ -106,6 +141,8 @@ class StoreSettings:
 @dataclass(frozen=True, slots=True)
 class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     session: SessionSettings = field(default_factory=SessionSettings)

@@ -12,7 +12,6 @@ import ipaddress
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 from inference.pool.interface import EngineStartError
@@ -62,20 +61,30 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, flags=flags)
     except ConfigError as error:
         raise UserError(str(error)) from None
+    check_access(config)
     set_up_logs(config.server.log_level)
     return asyncio.run(_serve(config))
+
+
+def check_access(config: Config) -> None:
+    """Raises UserError: other machines could connect, and nobody has said that they may."""
+    auth, host = config.auth, config.server.host
+    if _is_loopback(host) or auth.keys or auth.keys_file or auth.open:
+        return
+    raise UserError(
+        f"{host} can be reached from other machines, and there are no API keys: set TYMPAN_AUTH_KEYS or "
+        "TYMPAN_AUTH_KEYS_FILE, or TYMPAN_AUTH_OPEN=true if everybody may connect, or use --host 127.0.0.1"
+    )
 
 
 async def _serve(config: Config) -> int:
     listener = _bind(config.server.host, config.server.port)
     service = Service(config)
-    server = AppServer(make_app(service), listener)
-    if not _is_loopback(config.server.host):
-        print(
-            f"Warning: {config.server.host} can be reached from other machines, and nobody has to log in: "
-            "put a proxy with authentication in front, or use --host 127.0.0.1.",
-            file=sys.stderr,
-        )
+    try:
+        server = AppServer(make_app(service), listener)
+    except ConfigError as error:
+        listener.close()
+        raise UserError(str(error)) from None
     ended = asyncio.Event()
     _handle_signals(ended)
     serving = asyncio.create_task(server.run(), name="server")

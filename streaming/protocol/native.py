@@ -1,8 +1,8 @@
 """The native protocol's connection, without a socket: states, limits, the clock of raw audio.
 
-The shell's order of calls: `receive` for each WebSocket message, in order; hand what it returns to the session;
-`encode` each server message and send it; call `check_timeouts` when `deadline` has passed. When any of them raises
-`ProtocolError`, send its `as_message()` and close with its `close_code`; nothing may be received afterwards.
+It is a `Dialect` (streaming/protocol/dialect.py), which says the order of calls. When `receive` or `timeout` raises
+`ProtocolError`, its `as_message()` is sent and the connection closed with its `close_code`; nothing may be received
+afterwards.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.protocol.codec import DEFAULT_CODEC, Codec, decode_client, encode_server
+from streaming.protocol.dialect import Close, Source
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
     Audio,
@@ -42,6 +43,9 @@ class NativeProtocol:
     - *stopping*: after `stop`. Whatever still comes (a microphone's last chunks, say) is ignored unread.
     """
 
+    start: Start | None = None
+    source: Source | None = None
+
     def __init__(
         self,
         now: float,
@@ -59,6 +63,10 @@ class NativeProtocol:
         self._last_heard = now
         self._sample_frame_bytes = 1
         self._next_sample = 0
+
+    def opened(self, now: float) -> list[ClientMessage]:
+        """Nothing: the client speaks first."""
+        return []
 
     def receive(self, payload: bytes | str, now: float) -> list[ClientMessage | RefusedAsk]:
         """The messages that one WebSocket message means: one, or none. Raw audio comes out as `Audio` with its place.
@@ -84,6 +92,12 @@ class NativeProtocol:
                 self.state = "stopping"
         return [message]
 
+    def say(self, message: ServerMessage) -> list[bytes | str]:
+        return [self.encode(message)]
+
+    def goodbye(self, code: int, reason: str) -> Close:
+        return Close(code, reason)
+
     def encode(self, message: ServerMessage) -> bytes | str:
         """The payload of one WebSocket message. `ready` sets the clock that raw audio continues.
 
@@ -95,7 +109,7 @@ class NativeProtocol:
 
     @property
     def deadline(self) -> float | None:
-        """When `check_timeouts` would raise if nothing came until then; None: never."""
+        """When `timeout` would raise if nothing came until then; None: never."""
         match self.state:
             case "waiting":
                 return self._last_heard + self._start_timeout_s
@@ -104,10 +118,10 @@ class NativeProtocol:
             case "stopping":
                 return None
 
-    def check_timeouts(self, now: float) -> None:
+    def timeout(self, now: float) -> list[ClientMessage]:
         """Raises ProtocolError (`start_timeout`, `idle_timeout`) once `deadline` is reached."""
         if self.deadline is None or now < self.deadline:
-            return
+            return []
         if self.state == "waiting":
             raise ProtocolError("start_timeout", f"no `start` within {self._start_timeout_s:g} s")
         raise ProtocolError("idle_timeout", f"no message for {self._idle_timeout_s:g} s; send audio, even silence")

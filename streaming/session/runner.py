@@ -231,6 +231,10 @@ class SessionRunner:
         await self.feed(Stop())
 
     @property
+    def channels(self) -> int:
+        return self._core.start.audio.channels
+
+    @property
     def backlog_samples(self) -> int:
         """Speech without a final, of the channel that has most of it, at 16 kHz."""
         return self._core.backlog_samples

@@ -26,6 +26,7 @@ from streaming.transport.handshake import origin_allowed
 Handler = Callable[[Request], Awaitable[Response]]
 
 HTTP_STATUS: Final[dict[ErrorCode, int]] = {
+    "unauthorized": 401,
     "no_session": 404,
     "unsupported": 400,
     "overloaded": 503,
@@ -121,6 +122,8 @@ def refusal(error: ProtocolError) -> Response:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
     body = msgspec.json.encode(error.as_message())
     return Response(body, HTTP_STATUS.get(error.code, 400), headers, "application/json")
 

@@ -24,9 +24,9 @@ from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
 from streaming.protocol.messages import MAX_SAMPLE
 from streaming.session.view import Said
 from streaming.session.watching import Watched, Watchers
+from streaming.transport.connection import LAST_WORDS_S
 from streaming.transport.handshake import accept
 from streaming.transport.sessions_rest import refusal, shared_headers, wrong_origin
-from streaming.transport.websocket import LAST_WORDS_S
 
 log = logging.getLogger(__name__)
 

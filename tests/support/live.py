@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from inference.pool.fake import FakeEngine
 from streaming.app import AppServer, listen, make_app
-from streaming.config import Config, ServerSettings, StoreSettings
+from streaming.config import AuthSettings, Config, MediaSettings, ServerSettings, StoreSettings
 from streaming.protocol.messages import (
     Audio,
     AudioFormat,
@@ -81,6 +81,8 @@ async def live_server(
     *,
     session: SessionSettings | None = None,
     store: StoreSettings | None = None,
+    auth: AuthSettings | None = None,
+    media: MediaSettings | None = None,
     make_detector: DetectorFactory = lambda name: LoudnessDetector(),
     start_engine: bool = True,
     **server_settings: Any,
@@ -90,6 +92,8 @@ async def live_server(
         server=ServerSettings(**server_settings),
         session=session or SessionSettings(),
         store=store or StoreSettings(),
+        auth=auth or AuthSettings(),
+        media=media or MediaSettings(),
     )
     service = Service(config, engine=engine, make_detector=make_detector)
     server = AppServer(make_app(service), listen("127.0.0.1", 0))

@@ -51,6 +51,8 @@ def test_a_switch_is_true_or_false(text: str, value: bool, tmp_path: Path) -> No
         ({"TYMPAN_STORE_KIND": "redis"}, "store: a Redis URL reads redis://"),
         ({"TYMPAN_STORE_TIMEOUT_S": "0"}, "timeout_s must be from 0.05 to 60, not 0.0 (from TYMPAN_STORE_TIMEOUT_S)"),
         ({"TYMPAN_SESSION_EARLY_FINALS": "yes"}, "session.early_finals must be true or false, not 'yes'"),
+        ({"TYMPAN_AUTH_KEYS": "short"}, "auth: a key has from 16 to 512 printable ASCII characters"),
+        ({"TYMPAN_AUTH_KEYS": "sha256:12"}, "auth: sha256: is followed by 64 hexadecimal digits"),
         ({"TYMPAN_ENGINE_MODEL": ""}, "model and device must not be empty"),
     ],
 )
@@ -74,7 +76,7 @@ def test_a_store_with_a_password_shows_it_nowhere() -> None:
     ("content", "text"),
     [
         ("[server]\nprot = 1\n", "unknown key server.prot; known in server: host, port"),
-        ("[sever]\nport = 1\n", "unknown key sever.port; known sections: server, engine, store, session"),
+        ("[sever]\nport = 1\n", "unknown key sever.port; known sections: server, auth, media, engine, store, session"),
         ("port = 1\n", "port stands outside of a section"),
         ("[server]\nport = true\n", "server.port must be a whole number, not True"),
         ("[server]\nport = '1' '2'\n", "is not TOML"),

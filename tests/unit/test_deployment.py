@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from streaming.app import make_app
 from streaming.cli import serve
+from streaming.cli.errors import UserError
 from streaming.config import Config, load_config
 from streaming.session.service import LAST_FINALS_S, Service
 from tests.support.deployment import BALANCER, ROOT, compose, haproxy_binary, variables
@@ -87,6 +88,18 @@ def test_the_settings_of_a_gateway_are_settings(name: str) -> None:
     assert config.store.url == f"redis://:{SECRET}@redis:6379/0"
     assert (config.server.host, config.server.port) == ("0.0.0.0", Config().server.port)
     assert config.engine.device == {"gateway": "cpu", "gateway-gpu": "cuda"}[name]
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_gateways_start_with_keys_or_where_they_are_said_to_be_open(name: str) -> None:
+    def config(**variables: str) -> Config:
+        file = compose({"REDIS_PASSWORD": SECRET, **variables})
+        return load_config(environment=dict(file["services"][name]["environment"]))
+
+    with pytest.raises(UserError, match="no API keys"):
+        serve.check_access(config())
+    serve.check_access(config(OPEN="true"))
+    serve.check_access(config(API_KEYS="a key that is long enough,and another one of them"))
 
 
 @pytest.mark.parametrize("name", GATEWAYS)

@@ -144,9 +144,9 @@ def test_there_are_as_many_labels_as_channels(channels: int, labels: list[str]) 
 def test_a_client_that_does_not_start_is_timed_out() -> None:
     protocol = NativeProtocol(5.0, start_timeout_s=10.0)
     assert protocol.deadline == 15.0
-    protocol.check_timeouts(14.9)
+    protocol.timeout(14.9)
     with pytest.raises(ProtocolError) as caught:
-        protocol.check_timeouts(15.0)
+        protocol.timeout(15.0)
     assert (caught.value.code, caught.value.close_code) == ("start_timeout", 4408)
 
 
@@ -155,13 +155,13 @@ def test_a_client_that_falls_silent_is_timed_out_and_any_message_counts() -> Non
     protocol.receive(pack(Start()), 1.0)
     protocol.receive(pack(Marker(id="still here")), 50.0)
     assert protocol.deadline == 110.0
-    protocol.check_timeouts(109.9)
+    protocol.timeout(109.9)
     with pytest.raises(ProtocolError) as caught:
-        protocol.check_timeouts(110.0)
+        protocol.timeout(110.0)
     assert (caught.value.code, caught.value.close_code) == ("idle_timeout", 4408)
 
 
 def test_a_client_that_stopped_is_never_timed_out() -> None:
     protocol = started()
     protocol.receive(pack(Stop()), 0.0)
-    protocol.check_timeouts(10**9)
+    protocol.timeout(10**9)
