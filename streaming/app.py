@@ -1,8 +1,8 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
 Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events), `/transcript.*`
-and `/chat` below it, `/healthz` (the process answers), `/readyz` (sessions are taken), `/metrics`, and the captions
-page with its files at `/`.
+and `/chat` below it, those of the dialects (streaming/transport/dialects.py), `/healthz` (the process answers),
+`/readyz` (sessions are taken), `/metrics`, and the captions page with its files at `/`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.access import NativeAccess, read_keyring
 from streaming.transport.chat import chat_routes
+from streaming.transport.dialects import dialect_routes
 from streaming.transport.sessions_rest import session_routes
 from streaming.transport.watch import EventStream, watch_by_websocket
 from streaming.transport.websocket import serve_stream
@@ -98,6 +99,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         Route("/v1/sessions/{session}/watch", EventStream(watchers, settings), methods=["GET", "HEAD"]),
         *session_routes(watchers, settings.allowed_origins),
         *chat_routes(service, watchers, settings.allowed_origins),
+        *dialect_routes(service, keyring, decoders, clock),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),

@@ -160,6 +160,10 @@ class Service:
             await runner.open(_described(info), self.config.server.max_message_bytes, durable, token)
         return runner
 
+    def check_room(self) -> None:
+        """Raises ProtocolError (`overloaded`, `draining`, `engine_unavailable`): a new session would be refused."""
+        self._admit()
+
     async def _resumed(self, resume: Resume, start: Start) -> SessionRunner:
         info = self._admit(resumed=resume.session)
         began = await read_start(self._store, resume)

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
 
+from streaming.protocol.words import TextWord, plain_text
 
-class TextWord(Protocol):
-    """Anything with a word's text: the session's words and the wire's alike."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def glued(self) -> bool: ...
-
-
-def plain_text(words: Iterable[TextWord]) -> str:
-    """The words with single spaces between them, and none before a glued one."""
-    parts: list[str] = []
-    for word in words:
-        if parts and not word.glued:
-            parts.append(" ")
-        parts.append(word.text)
-    return "".join(parts)
+__all__ = ["TextWord", "changed_words", "common_words", "fold", "is_code", "plain_text"]
 
 
 def fold(text: str) -> str:

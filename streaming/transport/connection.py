@@ -30,11 +30,14 @@ from streaming.protocol.messages import Start
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
 from streaming.transport.decoding import Decoding
+from streaming.transport.reading_clock import ReadingClock
 
 log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 1.0
 """How long the last error may take to reach a client that does not read."""
+LOOK_S = 0.05
+"""How often a deadline is looked at that time has nearly reached, while the client is not listened to."""
 CLOSE_ABNORMAL = 1006
 MAX_REASON_BYTES = 123
 """Of a close frame (RFC 6455, 5.5: 125 bytes, two of them the code)."""
@@ -67,7 +70,7 @@ class Connection:
         self._dialect = dialect
         self._service = service
         self._decoders = decoders
-        self._clock = clock
+        self._clock = ReadingClock(clock)
         self._runner = runner
         self._send_timeout_s = service.config.server.send_timeout_s
         self._stack = contextlib.AsyncExitStack()
@@ -152,11 +155,13 @@ class Connection:
     async def _read(self, runner: SessionRunner, outcomes: Sequence[Outcome]) -> bool:
         """Until the client goes away (True) or does something that ends the session (False)."""
         try:
-            await self._carry_out(runner, outcomes)
+            with self._clock.stopped():
+                await self._carry_out(runner, outcomes)
             while True:
                 outcomes = self._dialect.receive(await self._payload(), self._clock())
                 self._look_at_deadline()
-                await self._carry_out(runner, outcomes)
+                with self._clock.stopped():
+                    await self._carry_out(runner, outcomes)
         except WebSocketDisconnect:
             return True
         except _Ended as ended:
@@ -194,7 +199,7 @@ class Connection:
                 self._asleep_until = math.inf if deadline is None else deadline
                 self._earlier.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(None if deadline is None else deadline - now):
+                    async with asyncio.timeout(None if deadline is None else max(LOOK_S, deadline - now)):
                         await self._earlier.wait()
         except _Ended as ended:
             self._close_asked = ended.close
