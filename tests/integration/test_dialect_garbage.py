@@ -1,0 +1,142 @@
+"""Generated garbage, structured and raw, at every dialect of a live server: each connection ends in a way that its
+clients know, no other session is disturbed, and nothing is left behind."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.live import Live, live_server
+from tests.support.sessions import speech
+
+SOUND = speech((0.1, 1.0), total_s=1.6).tobytes()
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A dialect, as garbage is made for it."""
+
+    path: str
+    types: tuple[str, ...]
+    fields: tuple[str, ...]
+    parameters: dict[str, tuple[str, ...]]
+    good: tuple[str, ...]
+    """Messages that are right."""
+    end: str | bytes
+    """What ends a session."""
+    codes: frozenset[int]
+    """Close codes that clients of it know."""
+    refusals: frozenset[int] = frozenset({400})
+
+    @property
+    def messages(self) -> st.SearchStrategy[list[str | bytes]]:
+        fields = st.dictionaries(st.sampled_from(self.fields), values, max_size=4)
+        kinds = st.sampled_from(self.types) | values
+        structured = st.builds(lambda kind, rest: json.dumps({"type": kind, **rest}), kinds, fields)
+        sound = st.integers(0, len(SOUND)).map(lambda size: SOUND[:size])
+        one = structured | st.sampled_from(self.good) | st.binary(max_size=200) | st.text(max_size=200) | sound
+        return st.lists(one, max_size=8)
+
+    @property
+    def queries(self) -> st.SearchStrategy[list[tuple[str, str]]]:
+        known = [(name, value) for name, choices in self.parameters.items() for value in choices]
+        pairs = st.sampled_from(known) | st.tuples(st.sampled_from(sorted(self.parameters)), st.text(max_size=8))
+        return st.lists(pairs | st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6)
+
+
+DEEPGRAM = Spoken(
+    path="/v1/listen",
+    types=("KeepAlive", "Finalize", "CloseStream", "Configure", "Results", ""),
+    fields=("keyterms", "features", "type", "x"),
+    parameters={
+        "encoding": ("linear16", "mulaw", "opus", "flac", ""),
+        "sample_rate": ("16000", "8000", "0", "22050"),
+        "channels": ("1", "2", "3"),
+        "multichannel": ("true", "FALSE"),
+        "interim_results": ("true", "false"),
+        "utterance_end_ms": ("1000", "10"),
+        "endpointing": ("false", "300", "10"),
+        "audio_events": ("true",),
+    },
+    good=('{"type":"KeepAlive"}', '{"type":"Finalize"}', '{"type":"Configure","keyterms":["a"]}'),
+    end='{"type":"CloseStream"}',
+    codes=frozenset({1000, 1007, 1008, 1009, 1011, 1013}),
+)
+DIALECTS = {"deepgram": DEEPGRAM}
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server on a thread of its own, the same one for all examples."""
+    ready: list[Live] = []
+    begun, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with live_server() as server:
+            ready.append(server)
+            begun.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert begun.wait(20)
+    yield ready[0]
+    over.set()
+    thread.join()
+
+
+def talk(live: Live, spoken: Spoken, query: list[tuple[str, str]], payloads: list[str | bytes]) -> int | None:
+    """Sends it all, and what ends a session. Returns the HTTP status of a refusal, or the close code."""
+    url = f"ws://{live.host}{spoken.path}?{urlencode(query, errors='surrogatepass')}"
+    try:
+        with connect(url, compression=None, max_size=None) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                for payload in [*payloads, spoken.end]:
+                    socket.send(payload)
+            _read_to_the_end(socket)
+            return socket.protocol.close_code
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def _read_to_the_end(socket: ClientConnection) -> list[Any]:
+    heard: list[Any] = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            payload = socket.recv(timeout=20)
+            heard.append(json.loads(payload))
+    return heard
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_garbage_ends_in_a_way_that_clients_know(live: Live, name: str, data: st.DataObject) -> None:
+    spoken = DIALECTS[name]
+    outcome = talk(live, spoken, data.draw(spoken.queries), data.draw(spoken.messages))
+    assert outcome in spoken.codes | spoken.refusals
+    assert outcome != 1011, "no input is a bug of the server"
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_other_sessions_go_on_and_nothing_is_left(live: Live, name: str) -> None:
+    """After all that: a good session is served, and then there is none."""
+    good = [("encoding", "linear16"), ("sample_rate", "16000")] if name == "deepgram" else []
+    assert talk(live, DIALECTS[name], good, [SOUND]) == 1000
+    assert live.service.sessions == frozenset()
