@@ -23,6 +23,8 @@ from streaming.protocol.credentials import Keyring, echoed_subprotocol
 from streaming.protocol.dialect import Dialect, Handshake
 from streaming.protocol.dialects.deepgram.live import DeepgramLive
 from streaming.protocol.dialects.deepgram.request import refusal as deepgram_refusal
+from streaming.protocol.dialects.openai.errors import refusal as openai_refusal
+from streaming.protocol.dialects.openai.realtime import OpenAIRealtime
 from streaming.protocol.errors import ProtocolError
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
@@ -55,6 +57,8 @@ ROUTES: Final[Sequence[DialectRoute]] = (
     DialectRoute(
         "/v1/listen", DeepgramLive, deepgram_refusal, headers=lambda handshake: {"dg-request-id": handshake.id}
     ),
+    DialectRoute("/v1/realtime", OpenAIRealtime, openai_refusal),
+    DialectRoute("/realtime", OpenAIRealtime, openai_refusal),
 )
 
 
