@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
 import torch
 
 from inference.engine.device import DeviceError, choose_device, choose_threads
 from inference.engine.judge import FinalJudge
+from inference.engine.listening import Listening, Tagger
 from inference.engine.precision import choose_precision, torch_dtype
 from inference.engine.settings import EngineSettings
 from inference.engine.tasks import Stream, Task, Utterance
@@ -68,7 +70,9 @@ class WhisperEngine:
         weights: WhisperWeights,
         device: str = "auto",
         settings: EngineSettings | None = None,
+        tagger: Tagger | None = None,
     ) -> None:
+        """`tagger`: what hears more than words; None: nothing does."""
         self.settings = settings or EngineSettings()
         where = choose_device(device)
         if where.type == "cpu":
@@ -79,6 +83,7 @@ class WhisperEngine:
         self.splitter = WordSplitter(weights.tokenizer, weights.vocabulary.end_of_text)
         self.writer = HypothesisWriter(self.splitter, self.settings.guard)
         self.encoder = WhisperIncrementalEncoder(self.model, self.settings.encoder)
+        self.listening = Listening(tagger, self.encoder) if tagger else None
         self.judge = FinalJudge(self.splitter, self.settings.guard)
         self.decoder = WhisperDecoder(
             self.model,
@@ -97,6 +102,8 @@ class WhisperEngine:
             tasks=tuple(
                 task for task in supported_tasks("whisper") if weights.vocabulary.languages or task != "translate"
             ),
+            sounds=tagger.labels if tagger else (),
+            sound_context_samples=self.settings.encoder.right_context_frames * FRAME,
         )
         self._streams: dict[str, Stream] = {}
         self._frames_final = 0
@@ -115,6 +122,8 @@ class WhisperEngine:
             if first_sample % FRAME:
                 return  # its jobs are answered with `missing_audio`
             kept = held.utterances[utterance] = Utterance(self.encoder.new_state(first_sample))
+            if self.listening:
+                self.listening.begin(kept.audio)
         known = kept.audio.end_sample - first_sample
         if 0 <= known < len(pcm) // _BYTES_PER_SAMPLE:
             kept.audio.append(pcm[known * _BYTES_PER_SAMPLE : len(pcm) & ~1])
@@ -165,13 +174,33 @@ class WhisperEngine:
                 tasks.append(self._admit(job))
             except JobRefused as refused:
                 errors.append(_error(job, refused.code, str(refused)))
-        self._encode(tasks)
-        self._choose_prompts(tasks)
-        self._decode(tasks)
-        hypotheses.extend(self.writer.hypothesis(task) for task in tasks)
+        captions = [task for task in tasks if task.job.kind != "sounds"]
+        self._encode(captions)
+        spoken = self._listen(tasks, captions)
+        self._choose_prompts(spoken)
+        self._decode(spoken)
+        hypotheses.extend(self._hypothesis(task) for task in tasks)
         for task in tasks:
             if task.job.kind == "final":
                 self.discard(task.job.stream, task.job.utterance)
+
+    def _listen(self, tasks: Sequence[Task], captions: Sequence[Task]) -> list[Task]:
+        """Hears what jobs ask for; returns the tasks in whose audio somebody speaks."""
+        if self.listening is None:
+            return list(captions)
+        self.listening.advance(tasks)
+        self.listening.score(tasks)
+        silent = {id(task) for task in self.listening.silent(captions)}
+        return [task for task in captions if id(task) not in silent]
+
+    def _hypothesis(self, task: Task) -> Hypothesis:
+        job = task.job
+        if job.kind == "sounds":
+            answer = Hypothesis(job.stream, job.utterance, job.revision, False, job.until_sample, ())
+        else:
+            answer = self.writer.hypothesis(task)
+        heard = self.listening.answer(task) if self.listening else ()
+        return msgspec.structs.replace(answer, heard=heard) if heard else answer
 
     def _admit(self, job: Job) -> Task:
         """Raises JobRefused."""
@@ -189,6 +218,8 @@ class WhisperEngine:
                 f"utterance {job.utterance} begins at {audio.start_sample} and may last {longest} samples; "
                 f"[{job.start_sample}, {job.until_sample}) was asked for",
             )
+        if job.sounds is not None and job.sounds.until_sample > audio.end_sample:
+            raise JobRefused("missing_audio", f"audio of utterance {job.utterance} is to be heard that is not here")
         if any(not 0 <= token < self.vocabulary.end_of_text for token in job.prefix):
             raise JobRefused("bad_job", "the prefix holds ids that are not text tokens")
         room = self.model.config.text_positions - _LONGEST_PROMPT - 1

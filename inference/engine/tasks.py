@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inference.pool.interface import Job, StreamSpec
+from inference.pool.interface import BlockScores, Job, StreamSpec
 from inference.whisper.decoding import Decoded
 from inference.whisper.state import UtteranceState
 
@@ -20,6 +20,8 @@ class Utterance:
     logprobs: tuple[float, ...] = ()
     starts: tuple[int, ...] = ()
     """Frame at which each token of the draft begins, and where the last one ends."""
+    heard: list[BlockScores] = field(default_factory=list)
+    """Of all blocks that are kept, oldest first."""
 
 
 @dataclass(slots=True)

@@ -19,10 +19,11 @@ SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 320  # one encoder frame: two mel frames of 160 samples, 20 ms
 BLOCK_SAMPLES = 8_000  # encoder blocks end at multiples of this on the sample clock, 0.5 s
 
-JobKind = Literal["interim", "early_final", "final", "answer"]
+JobKind = Literal["interim", "early_final", "final", "answer", "sounds"]
 """An early final is asked for when speech has paused and may go on: its answer is the final's if the segment ends at
 its `until_sample`; the utterance's state is kept, for interims and another final if it does not. An answer job asks
-what is to be known beside the words (`tasks` or `chat`); it may take several jobs, see `Hypothesis.more`."""
+what is to be known beside the words (`tasks` or `chat`); it may take several jobs, see `Hypothesis.more`. A sounds job
+asks for nothing but `sounds`; its utterance may be audio in which nobody speaks."""
 Captioning = Literal["transcribe", "translate", "word_timestamps"]
 ErrorCode = Literal["missing_audio", "bad_job", "out_of_memory", "internal"]
 
@@ -37,6 +38,26 @@ class StreamSpec(msgspec.Struct, frozen=True):
     """ISO 639-1: the language to translate into; None: English."""
     written: bool = False
     """Numbers and dates in written form, where the model can be told."""
+
+
+class SoundsWanted(msgspec.Struct, frozen=True):
+    """Which blocks' scores are asked for: those that have all of their right context before `until_sample`."""
+
+    from_sample: int
+    """Where the first of them begins; earlier ones are known."""
+    until_sample: int
+    """The utterance's audio is there up to here, and may be beyond its job's `until_sample`."""
+    rest: bool = False
+    """No more audio comes: the blocks that lack right context too."""
+
+
+class BlockScores(msgspec.Struct, frozen=True):
+    """What is heard in one block of the sample clock's grid, or in the part of it that an utterance has."""
+
+    first_sample: int
+    until_sample: int
+    scores: tuple[float, ...]
+    """0 to 1, in the order of `EngineInfo.sounds`; a function of the utterance's samples alone."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -62,6 +83,8 @@ class Job(msgspec.Struct, frozen=True):
     """Of an answer job: what is asked about the utterance."""
     chat: Chat | None = None
     """Of an answer job, instead of `tasks`: a conversation about clips, which together are the utterance's audio."""
+    sounds: SoundsWanted | None = None
+    """Of any but answer jobs."""
 
 
 class HypothesisWord(msgspec.Struct, frozen=True):
@@ -102,6 +125,8 @@ class Hypothesis(msgspec.Struct, frozen=True):
     """To an answer job: one for each task, in order, or one for the chat; as far as they are written. No words."""
     more: bool = False
     """Of an answer job: it is not done. The next answer job on the utterance, with the same tasks or chat, goes on."""
+    heard: tuple[BlockScores, ...] = ()
+    """What was asked for by `sounds`, oldest first."""
 
 
 class JobError(msgspec.Struct, frozen=True):
@@ -162,6 +187,10 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """ISO 639-1: what it translates into, and what it describes in."""
     chat: ChatLimits | None = None
     """None: no conversations."""
+    sounds: tuple[str, ...] = ()
+    """Labels of what it hears beside words; empty: `Job.sounds` is answered by nothing."""
+    sound_context_samples: int = BLOCK_SAMPLES
+    """Audio after a block that its scores wait for."""
 
 
 class WorkerLost(Exception):

@@ -7,6 +7,8 @@ goes by what a job costs (`pace`). Each stream has
 - one place for an interim: a newer interim replaces a queued one, and a final of the same or a later
   utterance removes it; an early final is treated as an interim;
 - a queue of answer jobs, in the order of their submission, which run beside interims by their deadlines;
+- one place for a sounds job for each of its utterances, where a newer one replaces a queued one; they run by their
+  deadlines too;
 - at most one job in flight, so that the next one can be bound to what this one answered.
 
 Time is an argument, in seconds on any clock that does not go backwards.
@@ -78,6 +80,8 @@ class _Lane:
     finals: deque[Ticket] = field(default_factory=deque)
     interim: Ticket | None = None
     answers: deque[Ticket] = field(default_factory=deque)
+    sounds: dict[int, Ticket] = field(default_factory=dict)
+    """By utterance, oldest first."""
     in_flight: Ticket | None = None
     last_final: int = -1
     """The newest utterance whose final was submitted; its interims, and older ones, are covered."""
@@ -91,7 +95,8 @@ class _Lane:
             return None
         if self.finals:
             return self.finals[0]
-        waiting = [ticket for ticket in (self.interim, *islice(self.answers, 1)) if ticket is not None]
+        others = (*islice(self.answers, 1), *islice(self.sounds.values(), 1))
+        waiting = [ticket for ticket in (self.interim, *others) if ticket is not None]
         return min(waiting, key=_urgency, default=None)
 
     def waiting(self) -> Iterator[Ticket]:
@@ -100,6 +105,7 @@ class _Lane:
         if self.interim is not None:
             yield self.interim
         yield from self.answers
+        yield from self.sounds.values()
 
     def empty(self) -> bool:
         return self.in_flight is None and next(self.waiting(), None) is None
@@ -144,7 +150,7 @@ class Policy:
 
         Raises:
             StreamQueueFullError: `job` is a final and its stream has `max_finals_per_stream` of them queued; the same
-                of answer jobs.
+                of answer jobs, and of sounds jobs.
             ValueError: `job` is a final of an utterance that is not newer than the stream's last final.
         """
         lane = self._lanes.get(job.stream) or _Lane()
@@ -153,6 +159,8 @@ class Policy:
             self._queue_final(lane, ticket)
         elif job.kind == "answer":
             self._queue_answer(lane, ticket)
+        elif job.kind == "sounds":
+            self._queue_sounds(lane, ticket)
         else:
             self._queue_interim(lane, ticket)
         self._lanes[job.stream] = lane
@@ -168,6 +176,7 @@ class Policy:
         before = sum(1 for _ in lane.waiting())
         lane.finals = deque(ticket for ticket in lane.finals if ticket.job.utterance != utterance)
         lane.answers = deque(ticket for ticket in lane.answers if ticket.job.utterance != utterance)
+        lane.sounds.pop(utterance, None)
         if lane.interim is not None and lane.interim.job.utterance == utterance:
             lane.interim = None
         self.counters.cancelled += before - sum(1 for _ in lane.waiting())
@@ -249,7 +258,9 @@ class Policy:
                 lane.finals.appendleft(again)
             elif ticket.job.kind == "answer":
                 lane.answers.appendleft(again)
-            elif lane.interim is None and ticket.job.utterance > lane.last_final:
+            elif ticket.job.kind == "sounds" and ticket.job.utterance not in lane.sounds:
+                lane.sounds[ticket.job.utterance] = again
+            elif ticket.job.kind != "sounds" and lane.interim is None and ticket.job.utterance > lane.last_final:
                 lane.interim = again
             else:
                 self.counters.coalesced += 1
@@ -271,9 +282,9 @@ class Policy:
     def waits_s(self, now: float, last_s: float) -> list[float]:
         """How long jobs waited that had no other of their stream before them: those that began in the last seconds,
         and those that wait now. What a stream keeps waiting behind its own jobs is not counted, nor are answer jobs,
-        which have time."""
+        which have time, nor sounds jobs."""
         began = [wait for at, wait in self._waits if at >= now - last_s]
-        heads = ((lane, head) for lane in self._lanes.values() if (head := lane.head()) and head.job.kind != "answer")
+        heads = ((lane, head) for lane in self._lanes.values() if (head := lane.head()) and _is_caption(head.job))
         return began + [now - max(head.waiting_since, min(lane.free_since, now)) for lane, head in heads]
 
     def queued_finals(self, stream: str) -> int:
@@ -305,6 +316,15 @@ class Policy:
             raise StreamQueueFullError(ticket.job.stream, self._max_finals)
         lane.answers.append(ticket)
 
+    def _queue_sounds(self, lane: _Lane, ticket: Ticket) -> None:
+        utterance = ticket.job.utterance
+        if (queued := lane.sounds.get(utterance)) is not None:
+            self.counters.coalesced += 1
+            ticket = replace(ticket, deadline=min(ticket.deadline, queued.deadline), waiting_since=queued.waiting_since)
+        elif len(lane.sounds) >= self._max_finals:
+            raise StreamQueueFullError(ticket.job.stream, self._max_finals)
+        lane.sounds[utterance] = ticket
+
     def _queue_interim(self, lane: _Lane, ticket: Ticket) -> None:
         if ticket.job.utterance <= lane.last_final:
             self.counters.coalesced += 1
@@ -333,9 +353,11 @@ class Policy:
             lane.finals.popleft()
         elif ticket.job.kind == "answer":
             lane.answers.popleft()
+        elif ticket.job.kind == "sounds":
+            del lane.sounds[ticket.job.utterance]
         else:
             lane.interim = None
-        if ticket.job.kind != "answer":
+        if _is_caption(ticket.job):
             self._waits.append((now, now - max(ticket.waiting_since, lane.free_since)))
         lane.in_flight = ticket
         lane.cancelled_in_flight = False
@@ -350,6 +372,10 @@ class Policy:
             return None
         lane.in_flight = None
         return None if lane.cancelled_in_flight else lane
+
+
+def _is_caption(job: Job) -> bool:
+    return job.kind not in ("answer", "sounds")
 
 
 def _urgency(ticket: Ticket) -> tuple[bool, float, int]:

@@ -122,7 +122,7 @@ def split_cost(stats: StepStats, jobs: Sequence[Job]) -> list[tuple[float, float
     """
     if not jobs:
         return []
-    final_lengths = [job.until_sample - job.start_sample if job.kind != "interim" else 0 for job in jobs]
+    final_lengths = [0 if job.kind in ("interim", "sounds") else job.until_sample - job.start_sample for job in jobs]
     final_total = sum(final_lengths)
     final_frames = stats.encoder_frames_final if final_total else 0
     even_frames = (stats.encoder_frames - final_frames) / len(jobs)

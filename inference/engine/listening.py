@@ -1,0 +1,113 @@
+"""What a step hears beside words: the scores of blocks that jobs ask for, and whether anybody speaks at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inference.engine.tasks import Task, Utterance
+from inference.pool.interface import BlockScores
+from inference.whisper.encoder import WhisperIncrementalEncoder
+from inference.whisper.pooled import PooledBlock, PooledStates
+from inference.whisper.state import UtteranceState
+
+SPEECH = "Speech"
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """A block that is to be scored."""
+
+    audio: UtteranceState
+    recent: Sequence[PooledBlock]
+    """The newest is the block itself; before it those of its utterance that lead to it, oldest first, as many as the
+    tagger's `context_blocks` or fewer."""
+
+
+class Tagger(Protocol):
+    labels: tuple[str, ...]
+    context_blocks: int
+    speech_below: float
+    """Where no block of an utterance scores so much for SPEECH, nobody speaks; 0: that is not judged."""
+
+    def hear(self, wanted: Sequence[Hearing]) -> list[tuple[float, ...]]:
+        """Scores of each block, 0 to 1 in the order of the labels: the same alone and in any company, to 1e-4."""
+
+
+class Listening:
+    """Order of calls in a step: `advance`, `score` and `silent` when all is encoded, `answer`."""
+
+    def __init__(self, tagger: Tagger, encoder: WhisperIncrementalEncoder) -> None:
+        self._tagger = tagger
+        self._encoder = encoder
+        self._speech = tagger.labels.index(SPEECH) if SPEECH in tagger.labels else None
+
+    def begin(self, audio: UtteranceState) -> None:
+        """A new utterance: its passes keep what the layers hold."""
+        audio.pooled = PooledStates()
+
+    def advance(self, tasks: Iterable[Task]) -> None:
+        """Encodes what wanted blocks lack. Where interims kept up with the audio there is nothing to do."""
+        wanted = [(task.utterance.audio, task.job.sounds) for task in tasks]
+        self._encoder.advance((audio, sounds.until_sample) for audio, sounds in wanted if sounds is not None)
+
+    def score(self, tasks: Iterable[Task]) -> None:
+        """Scores the blocks that are kept since the last time."""
+        utterances = {id(task.utterance): task.utterance for task in tasks}.values()
+        asked = [(utterance, index) for utterance in utterances for index in _unscored(utterance)]
+        wanted = [self._hearing(utterance.audio, _kept(utterance.audio), index) for utterance, index in asked]
+        for (utterance, index), scores in zip(asked, self._tagger.hear(wanted) if wanted else [], strict=True):
+            block = _kept(utterance.audio)[index]
+            utterance.heard.append(BlockScores(block.first_sample, block.until_sample, scores))
+
+    def silent(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those in whose audio nobody speaks: what a model wrote about them would be invented.
+
+        Finals are judged by their own pass, interims by all blocks so far. What must begin with words that were said
+        is not judged.
+        """
+        if self._speech is None or not self._tagger.speech_below:
+            return []
+        judged = [task for task in tasks if not task.job.prefix]
+        blocks = [_all_blocks(task.audio) for task in judged]
+        wanted = [
+            self._hearing(task.audio, known, index)
+            for task, known in zip(judged, blocks, strict=True)
+            for index in range(len(known))
+        ]
+        scores = iter(self._tagger.hear(wanted) if wanted else [])
+        most = [max((next(scores)[self._speech] for _ in known), default=1.0) for known in blocks]
+        return [task for task, speech in zip(judged, most, strict=True) if speech < self._tagger.speech_below]
+
+    def answer(self, task: Task) -> tuple[BlockScores, ...]:
+        """What the task's job asks for, as far as it can be known."""
+        wanted = task.job.sounds
+        if wanted is None:
+            return ()
+        heard = [each for each in task.utterance.heard if each.until_sample > wanted.from_sample]
+        return (*heard, *self._rest(task)) if wanted.rest else tuple(heard)
+
+    def _rest(self, task: Task) -> Iterable[BlockScores]:
+        audio = task.utterance.audio
+        known = _all_blocks(audio)
+        indices = range(len(_kept(audio)), len(known))
+        scores = self._tagger.hear([self._hearing(audio, known, index) for index in indices]) if indices else []
+        for index, each in zip(indices, scores, strict=True):
+            until = min(known[index].until_sample, task.job.until_sample)
+            yield BlockScores(known[index].first_sample, until, each)
+
+    def _hearing(self, audio: UtteranceState, blocks: Sequence[PooledBlock], index: int) -> Hearing:
+        return Hearing(audio, blocks[max(0, index + 1 - self._tagger.context_blocks) : index + 1])
+
+
+def _kept(audio: UtteranceState) -> list[PooledBlock]:
+    return audio.pooled.kept if audio.pooled is not None else []
+
+
+def _all_blocks(audio: UtteranceState) -> list[PooledBlock]:
+    return [] if audio.pooled is None else [*audio.pooled.kept, *audio.pooled.provisional]
+
+
+def _unscored(utterance: Utterance) -> range:
+    return range(len(utterance.heard), len(_kept(utterance.audio)))
