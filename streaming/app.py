@@ -1,8 +1,8 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
 Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events), `/transcript.*`
-and `/chat` below it, those of the dialects (streaming/transport/dialects.py), `/healthz` (the process answers),
-`/readyz` (sessions are taken), `/metrics`, and the captions page with its files at `/`.
+and `/chat` below it, those of the dialects (streaming/transport/dialects.py, `*_files.py`), `/healthz` (the process
+answers), `/readyz` (sessions are taken), `/metrics`, and the captions page with its files at `/`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.access import NativeAccess, read_keyring
 from streaming.transport.chat import chat_routes
+from streaming.transport.deepgram_files import deepgram_file_routes
 from streaming.transport.dialects import dialect_routes
+from streaming.transport.openai_files import openai_file_routes
 from streaming.transport.sessions_rest import session_routes
+from streaming.transport.uploads import Uploads
 from streaming.transport.watch import EventStream, watch_by_websocket
 from streaming.transport.websocket import serve_stream
 
@@ -72,6 +75,8 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     keyring = read_keyring(service.config.auth)
     decoders = Decoders(service.config.media.max_decoders)
 
+    uploads = Uploads(service, keyring, decoders)
+
     async def stream(websocket: WebSocket) -> None:
         await serve_stream(websocket, service, decoders, clock)
 
@@ -100,6 +105,8 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         *session_routes(watchers, settings.allowed_origins),
         *chat_routes(service, watchers, settings.allowed_origins),
         *dialect_routes(service, keyring, decoders, clock),
+        *openai_file_routes(uploads),
+        *deepgram_file_routes(uploads),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),

@@ -12,7 +12,7 @@ import contextlib
 import json
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -74,6 +74,7 @@ class Decoders:
     ) -> AsyncIterator[Decoder]:
         """
         Args:
+            source: of a file, its samples' format where it is no container.
             channels: of the samples: 1 mixes, 2 keeps two apart (a lone one has silence beside it), 0: 1 or 2, as the
                 source has them.
             file: all input comes before the first sample, as formats need that are read from both ends.
@@ -138,16 +139,20 @@ class Decoder:
             self._moved.clear()
             await self._moved.wait()
 
-    async def end(self) -> None:
-        """No more input; returns when all of it is decoded and taken."""
+    async def close_input(self) -> None:
+        """No more input."""
         with contextlib.suppress(ConnectionError):
             self._stdin.close()
             await self._stdin.wait_closed()
+
+    async def end(self) -> None:
+        """No more input; returns when all of it is decoded and taken."""
+        await self.close_input()
         while not self._over:
             self._moved.clear()
             await self._moved.wait()
 
-    async def samples(self) -> AsyncIterator[bytes]:
+    async def samples(self) -> AsyncGenerator[bytes, None]:
         """s16le at 16 kHz, interleaved, whole samples of all channels in each piece. Raises MediaError."""
         try:
             async for pcm in self._frames():

@@ -18,7 +18,7 @@ import os
 import resource
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
@@ -161,14 +161,14 @@ def frames(packets: Iterator[Any]) -> Iterator[Any]:
                 raise
 
 
-def decode_samples(live: Live, raw: str, channels: int, rate: int, output: Output) -> None:
+def decode_samples(read: Callable[[int], bytes], raw: str, channels: int, rate: int, output: Output) -> None:
     codec: Any = av.CodecContext.create(f"pcm_{raw}", "r")
     codec.sample_rate = rate
     codec.layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels}c")
     frame_bytes = channels * _SAMPLE_BYTES[raw]
     output.begin(channels, {"container": None, "codec": raw})
     buffer = b""
-    while data := live.read(READ_BYTES):
+    while data := read(READ_BYTES):
         buffer += data
         if whole := len(buffer) // frame_bytes * frame_bytes:
             for frame in codec.decode(av.Packet(buffer[:whole])):
@@ -229,15 +229,18 @@ def run(settings: dict[str, Any]) -> None:
     if settings["whole"]:
         data = read_all(settings["max_bytes"])
         name = demuxer_of(data[:16])
-        if name is None:
+        if name is not None:
+            decode_container(io.BytesIO(data), name, {}, output)
+        elif raw and data:
+            decode_samples(io.BytesIO(data).read, raw, settings["input_channels"], settings["sample_rate"], output)
+        else:
             raise Refusal("unreadable", "it is no audio of a known kind" if data else "it is empty")
-        decode_container(io.BytesIO(data), name, {}, output)
         return
     if settings["packets"]:
         decode_packets(output)
         return
     if raw:
-        decode_samples(Live(), raw, settings["input_channels"], settings["sample_rate"], output)
+        decode_samples(Live().read, raw, settings["input_channels"], settings["sample_rate"], output)
         return
     head = read_head(12)
     live, name = Live(head), demuxer_of(head)
@@ -247,7 +250,7 @@ def run(settings: dict[str, Any]) -> None:
         wav = wav_samples(live.read)
         if wav.size is not None:
             live.end_after(wav.size)
-        decode_samples(live, wav.raw, wav.channels, wav.rate, output)
+        decode_samples(live.read, wav.raw, wav.channels, wav.rate, output)
     else:
         decode_container(live, name, _LIVE, output)
 

@@ -1,16 +1,12 @@
 """Deepgram's protocol over a real socket: handshakes, refusals, containers, the end."""
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import av
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -18,6 +14,7 @@ from streaming.config import AuthSettings, MediaSettings
 from streaming.transport.dialects import SESSION_HEADER
 from tests.support.live import PATIENCE_S, Live, live_server
 from tests.support.sessions import speech
+from tests.support.sounds import encoded
 
 SENTENCES = speech((0.5, 2.5), (4.0, 5.5), total_s=7.0)
 RAW = "encoding=linear16&sample_rate=16000"
@@ -61,20 +58,6 @@ def finals(heard: list[dict[str, Any]]) -> list[str]:
     return [text for text in texts if text]
 
 
-def encoded(samples: NDArray[np.int16], form: str, codec: str, rate: int) -> bytes:
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-    frame.sample_rate = 16_000
-    file = io.BytesIO()
-    with av.open(file, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=rate)
-        stream.layout = "mono"
-        resampler = av.AudioResampler(stream.format.name, "mono", rate, stream.codec_context.frame_size or 1024)
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
 async def test_a_whole_session() -> None:
     async with live_server() as live, listening(live, f"{RAW}&interim_results=true") as socket:
         assert socket.response is not None
@@ -91,13 +74,10 @@ async def test_a_whole_session() -> None:
         assert live.service.sessions == frozenset()
 
 
-@pytest.mark.parametrize(
-    ("form", "codec", "rate"),
-    [("ogg", "libopus", 48_000), ("webm", "libopus", 48_000), ("flac", "flac", 16_000), ("wav", "pcm_s16le", 16_000)],
-)
-async def test_containers_are_found_out_by_their_first_bytes(form: str, codec: str, rate: int) -> None:
+@pytest.mark.parametrize("form", ["ogg", "webm", "flac", "wav"])
+async def test_containers_are_found_out_by_their_first_bytes(form: str) -> None:
     async with live_server() as live, listening(live, "model=nova-3") as socket:
-        await send_audio(socket, encoded(SENTENCES, form, codec, rate), 1500)
+        await send_audio(socket, encoded(SENTENCES, form), 1500)
         await socket.send(CLOSE)
         heard, code = await rest(socket)
         assert finals(heard) == ["bravo charlie delta echo foxtrot golf", "kilo lima mike november"]

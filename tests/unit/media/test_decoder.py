@@ -14,28 +14,12 @@ from numpy.typing import NDArray
 from streaming.media.decoder import Decoder, Decoders, FileLimits, MediaError, SourceFormat
 from streaming.media.heads import demuxer_of
 from streaming.protocol.dialect import Source
+from tests.support.sounds import encoded
 
 RATE = 16_000
 TONE = (8000 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.int16)
 FILE = FileLimits(max_bytes=1 << 20, max_s=10, cpu_s=20)
 LIVE_FORMATS = ("ogg", "webm", "flac", "mp3", "wav")
-
-
-def encoded(samples: NDArray[np.int16], form: str, *, rate: int = RATE) -> bytes:
-    """(n,) or (n, 2) samples at 16 kHz as a file in memory."""
-    codec = {"ogg": "libopus", "webm": "libopus", "flac": "flac", "mp3": "mp3", "wav": "pcm_s16le", "mp4": "aac"}[form]
-    layout = "mono" if samples.ndim == 1 else "stereo"
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
-    frame.sample_rate = rate
-    file = io.BytesIO()
-    with av.open(file, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=48_000 if codec == "libopus" else rate)
-        stream.layout = layout
-        resampler = av.AudioResampler(stream.format.name, layout, stream.rate, stream.codec_context.frame_size or 1024)
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return file.getvalue()
 
 
 async def decode(

@@ -90,7 +90,12 @@ def _audio(parameters: Parameters, live: bool) -> tuple[AudioFormat, Source | No
         raise ProtocolError(
             "unsupported", "channels: at most 2 are heard one by one; leave multichannel out to mix more"
         )
-    if encoding not in _NATIVE or not live:
+    if not live:
+        # A recording says itself what it is; where it does not, the query does.
+        raw = _NATIVE.get(encoding or "") if rate is not None else None
+        source = Source(raw=raw, sample_rate=rate or 16_000, input_channels=channels)
+        return AudioFormat(channels=2 if split else 1), source, False
+    if encoding not in _NATIVE:
         # How many channels a container has stands in it; a lone one where several are said to be has silence beside it.
         heard = AudioFormat(channels=2 if split else 1)
         return heard, Source(), encoding == "opus"
