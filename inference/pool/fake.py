@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from inference.pool.interface import (
+    BLOCK_SAMPLES,
     FRAME_SAMPLES,
     SAMPLE_RATE,
+    BlockScores,
     EngineInfo,
     EngineStartError,
     ErrorCode,
@@ -91,6 +93,7 @@ class FakeEngine:
         script: Script = alphabet_script,
         *,
         sounds: Sequence[Sound] = (),
+        heard: Sequence[Sound] = (),
         mishear: bool = True,
         step_s: float = 0.0,
         job_s: float = 0.0,
@@ -99,7 +102,8 @@ class FakeEngine:
         info: EngineInfo | None = None,
         start_error: str | None = None,
     ) -> None:
-        """`sounds` come with every stream's finals; each step sleeps `step_s` seconds and `job_s` for each job."""
+        """`sounds` come with every stream's finals, and `heard` is what a tagger hears in every stream, where `info` has
+        such labels; each step sleeps `step_s` seconds and `job_s` for each job."""
         self.generation = 0
         self.batches: list[list[Job]] = []
         """Every batch that was begun, in order."""
@@ -109,6 +113,7 @@ class FakeEngine:
         """Tests set it, and call `set_writable`."""
         self._script = script
         self._sounds = sounds
+        self._heard_beside = heard
         self._mishear = mishear
         self._step_s = step_s
         self._job_s = job_s
@@ -253,6 +258,9 @@ class FakeEngine:
             return _error(job, "missing_audio", "audio of the segment is missing")
         if job.kind == "answer":
             return self._answers(state, job)
+        heard = block_scores(job, self._info, self._heard_beside)
+        if job.kind == "sounds":
+            return Hypothesis(job.stream, job.utterance, job.revision, False, job.until_sample, (), heard=heard)
         return Hypothesis(
             stream=job.stream,
             utterance=job.utterance,
@@ -263,6 +271,7 @@ class FakeEngine:
             words=tuple(self._bound(self._heard(state.words, job), job)),
             sounds=tuple(sound for sound in self._sounds if job.kind != "interim" and _within(sound, job)),
             language="en",
+            heard=heard,
         )
 
     def _answers(self, state: _Stream, job: Job) -> Hypothesis:
@@ -320,6 +329,27 @@ class FakeEngine:
 
     def _seconds(self, jobs: Sequence[Job]) -> float:
         return self._step_s + self._job_s * len(jobs)
+
+
+def block_scores(job: Job, info: EngineInfo, heard: Sequence[Sound]) -> tuple[BlockScores, ...]:
+    """What a worker answers to `job.sounds` that hears these: a label scores the part of a block that it fills."""
+    if (wanted := job.sounds) is None:
+        return ()
+    scored: list[BlockScores] = []
+    first = max(wanted.from_sample, job.start_sample)
+    while first < wanted.until_sample:
+        until = (first // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES
+        if until + info.sound_context_samples > wanted.until_sample and not wanted.rest:
+            break
+        until = min(until, wanted.until_sample)
+        scored.append(BlockScores(first, until, tuple(_share(label, first, until, heard) for label in info.sounds)))
+        first = until
+    return tuple(scored)
+
+
+def _share(label: str, first: int, until: int, heard: Sequence[Sound]) -> float:
+    spans = (min(each.end_sample, until) - max(each.start_sample, first) for each in heard if each.label == label)
+    return sum(max(0, span) for span in spans) / (until - first)
 
 
 def _within(span: ScriptedWord | Sound, job: Job) -> bool:

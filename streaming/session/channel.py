@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.pool.interface import BLOCK_SAMPLES, FRAME_SAMPLES, Hypothesis, Job, JobError, JobKind
+from inference.tagging.tones import ToneState
 from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
 from streaming.protocol.messages import Event, LoadLevel, Speech
@@ -30,6 +31,8 @@ from streaming.session.effects import Append, Effect, Send, Submit
 from streaming.session.live import LiveUtterances
 from streaming.session.said import SaidBefore
 from streaming.session.settings import SessionSettings
+from streaming.session.sounds import ChannelSounds, SoundsState
+from streaming.session.tones import ChannelTones
 from streaming.session.utterance import EarlyFinal, Shared, Utterance, UtteranceState
 from vad import (
     CommandedEnd,
@@ -65,6 +68,8 @@ class ChannelState(msgspec.Struct, frozen=True, array_like=True):
     open: UtteranceState | None
     ended: list[UtteranceState]
     analysed: list[UtteranceState] = []
+    tones: ToneState | None = None
+    sounds: SoundsState | None = None
 
 
 class Channel:
@@ -90,7 +95,10 @@ class Channel:
         """
         self.index = index
         self.stream = stream
-        self.live = LiveUtterances(index, stream, shared, on_lost)
+        listens = bool(shared.model.sounds)
+        self._sounds = ChannelSounds(index, stream, shared.model, shared.take_sound_id) if listens else None
+        self._tones = ChannelTones(index)
+        self.live = LiveUtterances(index, stream, shared, on_lost, self._sounds)
         self._rate = rate
         self._shared = shared
         self._segmenter = segmenter
@@ -109,10 +117,19 @@ class Channel:
         """Takes int16 (n,) at 16 kHz, which must not reach beyond the next multiple of BLOCK_SAMPLES."""
         self._ring.append(pcm)
         self.live.position += len(pcm)
-        effects = self._segment_events(self._segmenter.feed(pcm), now)
+        effects = [*self._segment_events(self._segmenter.feed(pcm), now), *self._heard(self._tones.feed(pcm))]
         if self.position % BLOCK_SAMPLES == 0:
             effects += self._block_due(now)
         return effects
+
+    def finish(self, now: float) -> list[Effect]:
+        """No more audio comes, and the last utterance has ended."""
+        effects = self._heard(self._tones.finish())
+        return effects + self._heard(self._sounds.finish(self.position, self.read_pcm, now) if self._sounds else [])
+
+    def ended(self) -> list[Effect]:
+        """After `finish`, when nothing waits any more."""
+        return self._heard(self._sounds.ended(self.position)) if self._sounds else []
 
     def end_segment(self, rule: CommandedEnd, now: float) -> list[Effect]:
         """Ends the open utterance here; nothing if there is none."""
@@ -129,6 +146,12 @@ class Channel:
     def trim(self, before: int) -> None:
         """Gives up the samples before a position, at most `needed_from`."""
         self._ring.trim(before)
+
+    def _heard(self, effects: list[Effect]) -> list[Effect]:
+        """Nobody is told of sounds who does not want to be."""
+        if self._shared.events:
+            return effects
+        return [effect for effect in effects if not isinstance(effect, Send)]
 
     def _segment_events(self, events: list[SegmentEvent], now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -212,6 +235,25 @@ class Channel:
         return [self._interim(utterance, utterance.asked_until, now)]
 
     def _block_due(self, now: float) -> list[Effect]:
+        return [*self._listen(now), *self._interim_due(now), *self._ask_sounds(now)]
+
+    def _listen(self, now: float) -> list[Effect]:
+        if self._sounds is None:
+            return []
+        utterance = self._open
+        span = None if utterance is None else (utterance.id, utterance.start_sample)
+        return self._heard(self._sounds.block(self.position, span, self.read_pcm, now, listening=self._shared.events))
+
+    def _ask_sounds(self, now: float) -> list[Effect]:
+        """In an utterance for which no interim was asked that brings them; under load the next job does."""
+        utterance = self._open
+        if self._sounds is None or utterance is None or self._shared.level != "normal":
+            return []
+        if utterance.asked_until >= self.position:
+            return []
+        return self._sounds.ask(utterance.id, utterance.start_sample, utterance.appended_until, now)
+
+    def _interim_due(self, now: float) -> list[Effect]:
         utterance = self._open
         if utterance is None or self.position <= utterance.start_sample:
             return []
@@ -236,12 +278,15 @@ class Channel:
         assert utterance.end_sample is not None
         job = self._job(utterance, "final", utterance.end_sample, utterance.speech_until)
         utterance.final_revision = job.revision
-        if (final := utterance.early_final()) is not None:
+        if (final := self.live.early_final(utterance)) is not None:
             return self.live.resolve(utterance, final)
         return [Submit(job, now + self._shared.settings.final_deadline_s)]
 
     def _job(self, utterance: Utterance, kind: JobKind, until_sample: int, speech_until: int | None = None) -> Job:
-        return utterance.next_job(self.stream, kind, until_sample, self._shared.opened_with, speech_until)
+        sounds = self._sounds.wanted(utterance.id) if self._sounds else None
+        if sounds is not None and sounds.until_sample > utterance.appended_until:
+            sounds = None
+        return utterance.next_job(self.stream, kind, until_sample, self._shared.opened_with, speech_until, sounds)
 
     def _append(self, utterance: Utterance, until: int) -> list[Effect]:
         first = utterance.appended_until
@@ -260,11 +305,16 @@ class Channel:
 
     def hypothesis(self, hypothesis: Hypothesis, now: float) -> list[Effect]:
         """Takes an answer; one to a job that is not asked for any more is dropped."""
-        return self.live.hypothesis(hypothesis, now)
+        heard = self._heard(self._sounds.heard(hypothesis, last=hypothesis.final)) if self._sounds else []
+        return heard if hypothesis.revision < 0 else [*heard, *self.live.hypothesis(hypothesis, now)]
 
     def job_failed(self, error: JobError) -> list[Effect]:
         """A job was given up. A later interim covers a failed one; a failed final becomes a gap."""
-        return self.live.job_failed(error)
+        final = (found := self.live.find(error.utterance)) is not None and error.revision == found.final_revision
+        heard = (
+            self._heard(self._sounds.failed(error.utterance)) if self._sounds and (final or error.revision < 0) else []
+        )
+        return heard if error.revision < 0 else [*heard, *self.live.job_failed(error)]
 
     def prefix_tokens(self, job: Job) -> tuple[int, ...]:
         """What the answer to a job that starts now must begin with."""
@@ -278,6 +328,8 @@ class Channel:
 
     def segment_pcm(self, utterance: int) -> tuple[int, bytes] | None:
         """(first sample, s16le PCM) of an utterance that is not done: what the engine was given of it."""
+        if self._sounds and (span := self._sounds.segment_span(utterance)) is not None:
+            return span[0], self._ring.read_bytes(*span)
         found = self.live.find(utterance)
         if found is None:
             return None
@@ -294,6 +346,11 @@ class Channel:
         return len(self.live.analysed)
 
     @property
+    def waiting_sounds(self) -> bool:
+        """Scores of sounds are still to come."""
+        return self._sounds is not None and self._sounds.waiting
+
+    @property
     def backlog_samples(self) -> int:
         """Audio since the begin of the oldest utterance that has no final yet, or is analysed, at 16 kHz."""
         start = self.live.start_sample
@@ -304,7 +361,8 @@ class Channel:
         """Audio before this is needed for nothing that is still to come, and for no restore."""
         start, segmenter = self.live.start_sample, self._segmenter
         first = segmenter.keep_from if start is None else start
-        return min(first, segmenter.recent_from)
+        sounds = [self._sounds.needed_from] if self._sounds else []
+        return min([first, segmenter.recent_from, self._tones.recent_from, *sounds])
 
     @property
     def asked_at(self) -> float | None:
@@ -324,6 +382,8 @@ class Channel:
             opened.state() if opened is not None else None,
             [utterance.state() for utterance in self.live.ended],
             [utterance.state() for utterance in self.live.analysed.values()],
+            self._tones.state(),
+            self._sounds.state() if self._sounds else None,
         )
 
     def restore(self, state: ChannelState, recent: NDArray[np.int16]) -> None:
@@ -337,6 +397,10 @@ class Channel:
         """
         self._segmenter.restore(state.segmenter, recent)
         self.live.position = state.segmenter.position
+        if state.tones is not None:
+            self._tones.restore(state.tones, recent)
+        if self._sounds is not None and state.sounds is not None:
+            self._sounds.restore(state.sounds)
         self.live.restore(state.open, state.ended, state.analysed)
         if (self.live.open is None) is not (self._segmenter.open_segment is None):
             raise ValueError("a segment is open without its utterance, or the other way round")
@@ -351,6 +415,9 @@ class Channel:
     def resume(self, now: float) -> list[Effect]:
         """After a restore: what the engine must have and do again."""
         effects: list[Effect] = []
+        if self._sounds is not None:
+            asked = [utterance.id for utterance in self.live if utterance.answer is None]
+            effects += self._heard(self._sounds.resume(asked, self.read_pcm, now))
         for utterance in self.live:
             utterance.final_asked_at = now
             if utterance.answer is None and (segment := self.segment_pcm(utterance.id)) is not None:

@@ -102,7 +102,8 @@ class SessionCore:
         self._make_detector = make_detector
         self._model = model
         tasks = session_tasks(start.task)
-        self._shared = Shared(self.settings, start.interim, start.events, tasks, tasks.spec)
+        unknown = EngineInfo(model="unknown", device="unknown", dtype="unknown")
+        self._shared = Shared(self.settings, start.interim, start.events, tasks, tasks.spec, model or unknown)
         self._intake = Intake(start.audio)
         self._load = LoadMeter(self.settings)
         self._markers = Markers(self.settings.max_waiting_markers)
@@ -244,6 +245,7 @@ class SessionCore:
         self._intake.flush()
         effects = self._advance(self._intake.available, now)
         effects += self._say(self._end_segments("stop", now))
+        effects += self._say(chain.from_iterable(channel.finish(now) for channel in self._channels))
         return [*effects, *self._snapshot(), *self._say(self._settle())]
 
     def _end_segments(self, rule: CommandedEnd, now: float) -> list[Effect]:
@@ -381,9 +383,10 @@ class SessionCore:
     def _settle(self) -> list[Effect]:
         """What finals and interims may have set free: markers, and the end."""
         effects = self._markers.echo(self._decoded)
-        waiting = any(channel.waiting_finals + channel.waiting_answers for channel in self._channels)
+        waiting = any(each.waiting_finals + each.waiting_answers or each.waiting_sounds for each in self._channels)
         if self._stopping and not self.finished and not waiting:
             self.finished = True
+            effects += chain.from_iterable(channel.ended() for channel in self._channels)
             effects.append(Finished(self._summary()))
         return effects
 

@@ -15,6 +15,7 @@ from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import Event
 from streaming.session.analysis import failed_analyses, wire_analyses
 from streaming.session.effects import Discard, Effect, Send, Submit
+from streaming.session.sounds import ChannelSounds
 from streaming.session.utterance import SaidFinal, Shared, Utterance, UtteranceState, wire_transcript
 from streaming.transcript.stabilizer import Stabilizer
 
@@ -28,6 +29,8 @@ class LiveUtterances:
     shared: Shared
     on_lost: Callable[[int, int, int], list[Effect]]
     """(channel, from_sample, to_sample) of a final that was given up, in its place among the finals."""
+    sounds: ChannelSounds | None = None
+    """None: nobody listens."""
     position: int = 0
     """First sample of the channel not yet here, 16 kHz."""
     open: Utterance | None = None
@@ -103,6 +106,12 @@ class LiveUtterances:
             effects += self._finish(self.ended.popleft())
         return effects
 
+    def early_final(self, utterance: Utterance) -> Hypothesis | None:
+        """The early final's answer, if it is the final, and no scores of sounds are left for a final to bring."""
+        if self.sounds is not None and self.sounds.wanted(utterance.id) is not None:
+            return None
+        return utterance.early_final()
+
     def _early_answered(self, utterance: Utterance, hypothesis: Hypothesis) -> list[Effect]:
         """Keeps the answer, unless speech has gone on, and sends it if the endpoint has fired.
 
@@ -112,7 +121,7 @@ class LiveUtterances:
         if early is None or early.revision != hypothesis.revision:
             return []
         early.answer = hypothesis
-        if (final := utterance.early_final()) is not None:
+        if (final := self.early_final(utterance)) is not None:
             return self.resolve(utterance, final)
         utterance.decoded_until = max(utterance.decoded_until, early.until_sample)
         return []

@@ -126,7 +126,8 @@ def _key(message: ServerMessage) -> Hashable:
         case Transcript(final=True):
             return ("final", message.utterance)
         case Event():
-            return ("event", message.label, message.channel, message.start_ms, message.end_ms, message.source)
+            phase = (message.phase, message.source)
+            return ("event", message.label, message.channel, message.start_ms, message.end_ms, *phase)
         case Analysis():
             return ("analysis", message.utterance, message.index)
         case MarkerEcho():

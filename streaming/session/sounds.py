@@ -224,9 +224,6 @@ class ChannelSounds:
         for block in self._waiting:
             if block.home == home and _is_open(block):
                 block.unknown = True
-        if (segment := self._segments.get(home)) is not None and segment.done:
-            del self._segments[home]
-            return [*self._take(), Discard(self.stream, home)]
         return self._take()
 
     def _score(self, home: int, heard: Sequence[BlockScores]) -> None:
@@ -245,6 +242,10 @@ class ChannelSounds:
             elif block.verdict == "quiet":
                 self._last = None
             effects += self._say(self._tracker.blocks(block.first_sample, block.until_sample, self._last))
+        asked = {block.home for block in self._waiting if _is_open(block)}
+        for segment in [each for each in self._segments.values() if each.done and each.id not in asked]:
+            del self._segments[segment.id]
+            effects.append(Discard(self.stream, segment.id))
         return effects
 
     def _say(self, events: Iterable[TagEvent]) -> list[Effect]:

@@ -58,7 +58,7 @@ class ChannelTones:
 
 def _wire(channel: int, event: ToneEvent) -> Event:
     return Event(
-        label=f"{event.label} {event.detail}" if event.detail else event.label,
+        label=event.label,
         channel=channel,
         start_ms=samples_to_ms(event.start_sample),
         end_ms=None if event.end_sample is None else samples_to_ms(event.end_sample),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from inference.pool.interface import Hypothesis, Job, JobError, JobKind, StreamSpec
+from inference.pool.interface import EngineInfo, Hypothesis, Job, JobError, JobKind, SoundsWanted, StreamSpec
 from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import InterimPolicy, LoadLevel, Transcript, Word
 from streaming.session.settings import SessionSettings
@@ -25,6 +25,8 @@ class Counts(msgspec.Struct, array_like=True):
     corrected: int = 0
     speech_samples: int = 0
     gaps: int = 0
+    last_sound: int = 0
+    """Segments of sound have ids below 0."""
 
 
 @dataclass(slots=True)
@@ -38,12 +40,17 @@ class Shared:
     """Of the next utterance."""
     opened_with: StreamSpec
     """What the engine's streams were told of the captions."""
+    model: EngineInfo
     level: LoadLevel = "normal"
     counts: Counts = field(default_factory=Counts)
 
     def take_utterance_id(self) -> int:
         self.counts.last_utterance += 1
         return self.counts.last_utterance
+
+    def take_sound_id(self) -> int:
+        self.counts.last_sound -= 1
+        return self.counts.last_sound
 
     def take_word_id(self) -> int:
         self.counts.last_word += 1
@@ -140,7 +147,13 @@ class Utterance:
         self.stabilizer.restore(state.words)
 
     def next_job(
-        self, stream: str, kind: JobKind, until_sample: int, opened_with: StreamSpec, speech_until: int | None = None
+        self,
+        stream: str,
+        kind: JobKind,
+        until_sample: int,
+        opened_with: StreamSpec,
+        speech_until: int | None = None,
+        sounds: SoundsWanted | None = None,
     ) -> Job:
         """A job on it, with a revision of its own. `opened_with`: what its stream was told of the captions."""
         self.revision += 1
@@ -155,6 +168,7 @@ class Utterance:
             speech_until=speech_until,
             spec=None if spec == opened_with else spec,
             tasks=self.tasks.asked if kind == "answer" else (),
+            sounds=sounds,
         )
 
     def early_final(self) -> Hypothesis | None:

@@ -41,13 +41,13 @@ class LoudnessDetector:
 
 
 def speech(*spans_s: tuple[float, float], total_s: float, rate: int = RATE) -> NDArray[np.int16]:
-    """int16 (n,): a tone where the spans (begin, end; seconds) are, silence elsewhere."""
+    """int16 (n,): something loud, that is no telephone tone, where the spans (begin, end; seconds) are, else silence."""
     samples = np.zeros(round(total_s * rate), np.int16)
     time = np.arange(len(samples)) / rate
-    tone = (8000 * np.sin(2 * np.pi * 440 * time)).astype(np.int16)
+    sweep = (8000 * np.sin(2 * np.pi * (440 * time + 20 * np.sin(2 * np.pi * 7 * time)))).astype(np.int16)
     for begin_s, end_s in spans_s:
         span = slice(round(begin_s * rate), round(end_s * rate))
-        samples[span] = tone[span]
+        samples[span] = sweep[span]
     return samples
 
 
