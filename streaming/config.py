@@ -105,6 +105,9 @@ class EngineSettings:
     """auto, cpu, cuda, cuda:1 ..."""
     precision: str = "auto"
     """float32, bfloat16 or int8. auto: the fastest that the device has units for, measured at the start."""
+    tagger: str = "builtin"
+    """What hears more than words, for Whisper models: builtin, off, or hub: and the name or folder of an audio
+    classifier of transformers."""
     max_batch: int = 64
     workers: int = 0
     """Processes that hold the model. 0: one, and on a CPU up to one for each core, when they are needed, of models

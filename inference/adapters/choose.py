@@ -31,8 +31,11 @@ def model_type_of(model: str) -> str:
         return ""
 
 
-def build_engine(model: str, device: str, threads: int | None = None, precision: str = "auto") -> StepEngine:
-    """An `inference.pool.core.EngineBuilder` for the models of all families.
+def build_engine(
+    model: str, device: str, threads: int | None = None, precision: str = "auto", tagger: str = "builtin"
+) -> StepEngine:
+    """An `inference.pool.core.EngineBuilder` for the models of all families. The tagger is of Whispers: it hears what
+    their encoder's passes hold.
 
     What does not say of which family it is is taken for a Whisper: its loader knows more forms, and says what is wrong
     with a name.
@@ -58,7 +61,7 @@ def build_engine(model: str, device: str, threads: int | None = None, precision:
     from inference.engine import engine as whisper
     from inference.engine.settings import EngineSettings
 
-    return whisper.build_engine(model, device, EngineSettings(threads=threads, precision=precision))
+    return whisper.build_engine(model, device, EngineSettings(threads=threads, precision=precision, tagger=tagger))
 
 
 def _config_of_hub(name: str) -> Path | None:

@@ -32,6 +32,7 @@ from inference.pool.interface import (
     StreamSpec,
 )
 from inference.qwen_audio.instructions import supported_tasks
+from inference.tagging.load import OFF, load_tagger
 from inference.whisper.decoder import WhisperDecoder
 from inference.whisper.decoding import DecodeRequest
 from inference.whisper.encoder import WhisperIncrementalEncoder
@@ -57,7 +58,9 @@ def build_engine(model: str, device: str, settings: EngineSettings | None = None
         EngineStartError: weights or device are not to be had; one sentence with the remedy.
     """
     try:
-        return WhisperEngine(load_weights(model), device, settings)
+        weights = load_weights(model)
+        tagger = load_tagger(settings.tagger if settings else OFF, weights.config, choose_device(device))
+        return WhisperEngine(weights, device, settings, tagger)
     except (WeightsError, DeviceError) as error:
         raise EngineStartError(str(error)) from error
 

@@ -20,6 +20,8 @@ class EngineSettings:
     six steps; in trials on 35 finals of digits and names two did as well, in half the time of the slowest."""
     precision: str = "auto"
     """float32, bfloat16 or int8; auto: the fastest that the device has units for."""
+    tagger: str = "off"
+    """What hears more than words, see `inference.tagging.load`."""
     max_batch: int = 64
     threads: int | None = None
     """CPU threads of a step; None leaves a core to the gateway."""

@@ -42,5 +42,5 @@ class StepEngine(Protocol):
         """Frees the stream's state."""
 
 
-EngineBuilder = Callable[[str, str, int | None, str], StepEngine]
-"""(model, device, CPU threads, precision) -> engine. Raises EngineStartError with one sentence and its remedy."""
+EngineBuilder = Callable[[str, str, int | None, str, str], StepEngine]
+"""(model, device, CPU threads, precision, tagger) -> engine. Raises EngineStartError: one sentence and its remedy."""

@@ -102,7 +102,7 @@ class FakeEngine:
         info: EngineInfo | None = None,
         start_error: str | None = None,
     ) -> None:
-        """`sounds` come with every stream's finals, and `heard` is what a tagger hears in every stream, where `info` has
+        """`sounds` come with every stream's finals; `heard` is what a tagger hears in every stream, where `info` has
         such labels; each step sleeps `step_s` seconds and `job_s` for each job."""
         self.generation = 0
         self.batches: list[list[Job]] = []

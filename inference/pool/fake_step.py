@@ -104,6 +104,8 @@ class FakeStepEngine:
         )
 
 
-def build_fake_engine(model: str, device: str, threads: int | None = None, precision: str = "auto") -> FakeStepEngine:
+def build_fake_engine(
+    model: str, device: str, threads: int | None = None, precision: str = "auto", tagger: str = "builtin"
+) -> FakeStepEngine:
     """Raises EngineStartError for the model `broken`."""
     return FakeStepEngine(model, device)

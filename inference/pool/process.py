@@ -42,6 +42,8 @@ class WorkerSettings:
     """CPU threads of a step; None: all cores but one."""
     precision: str = "auto"
     """float32, bfloat16 or int8; auto: the fastest that the device has units for."""
+    tagger: str = "builtin"
+    """What hears more than words: builtin, off, or hub: and the name of an audio classifier."""
     engine: str = "whisper"
     """`whisper`: what the model's config.json says, a Whisper where it does not; `fake` for tests of the process."""
     step_timeout_s: float = 30.0
@@ -277,6 +279,7 @@ async def _spawn(settings: WorkerSettings, sock: socket.socket) -> asyncio.subpr
         *("--device", settings.device),
         *(("--threads", str(settings.threads)) if settings.threads else ()),
         *("--precision", settings.precision),
+        *("--tagger", settings.tagger),
         *("--engine", settings.engine),
         *("--log-level", settings.log_level),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The worker process: `python -m inference.pool.worker --fd N --model M --device D [--threads T] [--precision P]`.
+"""The worker process: `python -m inference.pool.worker --fd N --model M --device D`, and what `--help` says.
 
 The order: build the engine, say Started (or Failed, and exit), then run commands in the order in which they came.
 Two threads: this one owns the engine; the reading thread takes commands off the socket, answers each Ping at once
@@ -156,11 +156,17 @@ def engine_builder(name: str) -> EngineBuilder:
 
 
 def serve(
-    sock: socket.socket, engine_name: str, model: str, device: str, threads: int | None = None, precision: str = "auto"
+    sock: socket.socket,
+    engine_name: str,
+    model: str,
+    device: str,
+    threads: int | None = None,
+    precision: str = "auto",
+    tagger: str = "builtin",
 ) -> int:
     """The process's exit status: 0 after Stop, 1 after a failure that was told to the gateway."""
     try:
-        engine = engine_builder(engine_name)(model, device, threads, precision)
+        engine = engine_builder(engine_name)(model, device, threads, precision, tagger)
     except EngineStartError as exc:
         return _fail(sock, str(exc))
     except Exception as exc:
@@ -197,12 +203,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--tagger", default="builtin")
     parser.add_argument("--engine", choices=ENGINES, default="whisper")
     parser.add_argument("--log-level", default="WARNING")
     args = parser.parse_args(argv)
     logging.basicConfig(level=args.log_level, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     with socket.socket(fileno=args.fd) as sock:
-        status = serve(sock, args.engine, args.model, args.device, args.threads, args.precision)
+        status = serve(sock, args.engine, args.model, args.device, args.threads, args.precision, args.tagger)
     logging.shutdown()
     os._exit(status)
 

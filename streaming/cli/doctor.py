@@ -130,6 +130,7 @@ async def check_engine(config: Config) -> Check:
             device=config.engine.device,
             threads=config.engine.threads,
             precision=config.engine.precision,
+            tagger=config.engine.tagger,
         )
     )
     begin = time.perf_counter()

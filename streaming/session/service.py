@@ -36,6 +36,7 @@ from streaming.session.core import DetectorFactory, SessionCore
 from streaming.session.durable import DurableSession
 from streaming.session.holding import LEASE_S
 from streaming.session.questions import Recent
+from streaming.session.redacting import NO_QUESTIONS, check_redaction, redacted_kinds
 from streaming.session.restore import restore_core
 from streaming.session.resume import hash_token, read_start, take_over
 from streaming.session.runner import SessionRunner
@@ -149,7 +150,9 @@ class Service:
             async with lock:
                 return await self._resumed(start.resume, start)
         info = self._admit()
+        start = self._redacted(start)
         check_tasks(start.task, info)
+        check_redaction(start.redact, start.task, info)
         session, token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         core = SessionCore(session, start, self._make_detector, self.config.session, model=info)
         record = SessionRecord(session=session, start=msgspec.msgpack.encode(start), token_hash=hash_token(token))
@@ -169,13 +172,14 @@ class Service:
         began = await read_start(self._store, resume)
         if start.audio != began.audio:
             raise ProtocolError("unsupported", "$.audio: not the format that the session began with")
+        check_redaction(self._redacted(began).redact, began.task, info)
         await self._end_live(resume.session)
         owner = _new_owner()
         stored = await take_over(self._store, resume, owner, LEASE_S)
         try:
             core = restore_core(
                 resume.session,
-                stored.start,
+                self._redacted(stored.start),
                 stored.record.state,
                 stored.first_sample,
                 stored.tails,
@@ -207,10 +211,15 @@ class Service:
             runner.on_taken_over()
             await runner.close()
 
+    def _redacted(self, start: Start) -> Start:
+        """With what this server's settings hide as well."""
+        return msgspec.structs.replace(start, redact=redacted_kinds(self.config.session.redact, start.redact))
+
     def _runner(self, core: SessionCore, info: EngineInfo) -> SessionRunner:
         audio, kept_s = core.start.audio, self.config.session.chat_audio_s
         recent = self._heard.pop(core.session, None)
-        asking = Asking(self._fleet, self._clock, info, kept_s, audio.channels, audio.labels or (), recent)
+        refusal = NO_QUESTIONS if core.start.redact else None
+        asking = Asking(self._fleet, self._clock, info, kept_s, audio.channels, audio.labels or (), recent, refusal)
         runner = SessionRunner(core, self._fleet, self._clock, self.metrics, self._session_closed, asking)
         self._sessions.add(runner)
         return runner
@@ -335,7 +344,11 @@ def _fleet(config: Config, engines: list[Engine] | None, clock: Callable[[], flo
     settings = config.engine
     workers = settings.workers or most_cpu_workers()
     pool = WorkerSettings(
-        model=settings.model, device=settings.device, threads=settings.threads, precision=settings.precision
+        model=settings.model,
+        device=settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        tagger=settings.tagger,
     )
     chosen: list[Engine] = engines or [LocalPool(pool) for _ in range(workers)]
     dispatchers = [Dispatcher(engine, Policy(settings.max_batch), clock) for engine in chosen]
