@@ -14,7 +14,7 @@ import torch
 
 from inference.engine.device import DeviceError, choose_device, choose_threads
 from inference.engine.judge import FinalJudge
-from inference.engine.listening import Listening, Tagger
+from inference.engine.listening import Listening
 from inference.engine.precision import choose_precision, torch_dtype
 from inference.engine.settings import EngineSettings
 from inference.engine.tasks import Stream, Task, Utterance
@@ -32,6 +32,7 @@ from inference.pool.interface import (
     StreamSpec,
 )
 from inference.qwen_audio.instructions import supported_tasks
+from inference.tagging.hearing import Tagger
 from inference.tagging.load import OFF, load_tagger
 from inference.whisper.decoder import WhisperDecoder
 from inference.whisper.decoding import DecodeRequest

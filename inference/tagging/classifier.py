@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import torch
 
-from inference.engine.listening import Hearing
 from inference.pool.interface import SAMPLE_RATE, EngineStartError
+from inference.tagging.hearing import Hearing
 
 WINDOW_SAMPLES: Final = 10 * SAMPLE_RATE
 """Audio that a block is judged by at most: it, and what its utterance has before it. AudioSet's clips are 10 s."""

@@ -7,9 +7,9 @@ from typing import Final
 
 import torch
 
-from inference.engine.listening import Tagger
 from inference.pool.interface import EngineStartError
 from inference.tagging.classifier import ClassifierTagger
+from inference.tagging.hearing import Tagger
 from inference.whisper.weights import WhisperConfig
 
 log = logging.getLogger(__name__)
