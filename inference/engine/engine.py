@@ -107,6 +107,7 @@ class WhisperEngine:
                 task for task in supported_tasks("whisper") if weights.vocabulary.languages or task != "translate"
             ),
             sounds=tagger.labels if tagger else (),
+            sound_thresholds={name: (each.on, each.off) for name, each in tagger.thresholds.items()} if tagger else {},
             sound_context_samples=self.settings.encoder.right_context_frames * FRAME,
         )
         self._streams: dict[str, Stream] = {}

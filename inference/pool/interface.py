@@ -189,6 +189,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """None: no conversations."""
     sounds: tuple[str, ...] = ()
     """Labels of what it hears beside words; empty: `Job.sounds` is answered by nothing."""
+    sound_thresholds: dict[str, tuple[float, float]] = {}
+    """By label: from which score on it is heard, and below which it is not any more; where the usual are not right."""
     sound_context_samples: int = BLOCK_SAMPLES
     """Audio after a block that its scores wait for."""
 

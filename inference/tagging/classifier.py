@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
 
 from inference.pool.interface import SAMPLE_RATE, EngineStartError
 from inference.tagging.hearing import Hearing
+from inference.tagging.hysteresis import Threshold
 
 WINDOW_SAMPLES: Final = 10 * SAMPLE_RATE
 """Audio that a block is judged by at most: it, and what its utterance has before it. AudioSet's clips are 10 s."""
@@ -23,6 +25,7 @@ class ClassifierTagger:
     """Implements `inference.engine.listening.Tagger`."""
 
     context_blocks = 1
+    thresholds: Mapping[str, Threshold] = MappingProxyType({})
     speech_below = 0.0
 
     def __init__(self, name: str, device: torch.device) -> None:

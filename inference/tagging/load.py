@@ -9,6 +9,7 @@ import torch
 
 from inference.pool.interface import EngineStartError
 from inference.tagging.classifier import ClassifierTagger
+from inference.tagging.head import TagHead
 from inference.tagging.hearing import Tagger
 from inference.whisper.weights import WhisperConfig
 
@@ -36,8 +37,8 @@ def load_tagger(name: str, config: WhisperConfig, device: torch.device) -> Tagge
         return ClassifierTagger(name.removeprefix(HUB), device)
     if name != BUILTIN:
         raise EngineStartError(f"There is no tagger {name!r}: it is `builtin`, `off`, or `hub:` and a model's name.")
-    return _head(config)
-
-
-def _head(config: WhisperConfig) -> Tagger | None:
+    head = TagHead.load() if False else None
+    if head and head.fits(config.encoder_layers, config.d_model):
+        return head
+    log.info("the built-in tagger is of another encoder: nothing is heard beside words; see engine.tagger")
     return None

@@ -22,7 +22,7 @@ import numpy as np
 
 from inference.pool.interface import BLOCK_SAMPLES, BlockScores, EngineInfo, Hypothesis, Job, SoundsWanted
 from inference.tagging.gate import GateState, SoundGate, Verdict
-from inference.tagging.hysteresis import EventTracker, TagEvent, TrackerState
+from inference.tagging.hysteresis import EventTracker, TagEvent, Threshold, TrackerSettings, TrackerState
 from streaming.audio.clock import SAMPLE_RATE, samples_to_ms
 from streaming.protocol.messages import Event
 from streaming.session.effects import Append, Discard, Effect, Send, Submit
@@ -97,7 +97,8 @@ class ChannelSounds:
     _tracker: EventTracker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tracker = EventTracker(self.model.sounds)
+        thresholds = {label: Threshold(*each) for label, each in self.model.sound_thresholds.items()}
+        self._tracker = EventTracker(self.model.sounds, TrackerSettings(thresholds))
 
     # -- the clock ------------------------------------------------------------------------------------------------
 
