@@ -12,13 +12,15 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECT_FILES := pyproject.toml constraints.txt clients/python/pyproject.toml
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+SDK_ARGS ?=
 
-.PHONY: help install demo test test-tools style types bench clean
+.PHONY: help install demo test test-sdks test-tools style types bench clean
 
 help:
 	@echo "make install   the service and its client into .venv"
 	@echo "make demo      start the service, play a voice to it, watch the captions; then the page stays up"
 	@echo "make test      all tests (installs what they need: redis-server, haproxy, chromium, libportaudio2)"
+	@echo "make test-sdks SDKs of other services against this server (installs them); writes docs/compatibility.md"
 	@echo "make style     ruff: lint and format"
 	@echo "make types     mypy --strict"
 	@echo "make bench     accuracy and capacity over the bundled clips; writes docs/performance.md (about 40 minutes;"
@@ -32,6 +34,10 @@ demo: $(STAMPS)/install
 
 test: $(STAMPS)/dev test-tools
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+test-sdks: $(STAMPS)/dev
+	@command -v npm >/dev/null || $(call apt,npm)
+	$(BIN)/python -m tests.sdks $(SDK_ARGS)
 
 style: $(STAMPS)/dev
 	$(BIN)/ruff check .

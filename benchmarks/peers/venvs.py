@@ -15,13 +15,16 @@ class PeerError(RuntimeError):
     """A peer could not be installed or started; the text holds its last words."""
 
 
-def python_of(peer: str, folder: Path) -> Path:
+def python_of(peer: str, folder: Path, listed: Path = REQUIREMENTS) -> Path:
     """The interpreter of a peer's environment, which is made if it is not there or its versions have changed.
+
+    Args:
+        listed: the folder with the pinned versions of each peer.
 
     Raises:
         PeerError: pip failed.
     """
-    requirements, alone = REQUIREMENTS / f"{peer}.txt", REQUIREMENTS / f"{peer}.alone.txt"
+    requirements, alone = listed / f"{peer}.txt", listed / f"{peer}.alone.txt"
     text = "".join(file.read_text("utf-8") for file in (requirements, alone) if file.exists())
     environment = folder / f"{peer}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     python, done = environment / "bin" / "python", environment / "installed"

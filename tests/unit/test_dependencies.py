@@ -18,7 +18,8 @@ OWN = {"streaming", "vad", "session_store", "inference", "training", "benchmarks
 SHIPPED = [ROOT / name for name in ("streaming", "vad", "session_store", "inference")]
 CLIENT = [ROOT / "clients" / "python" / "tympan_client"]
 DEVELOPMENT = [ROOT / "benchmarks", ROOT / "training", ROOT / "tests"]
-ELSEWHERE = ROOT / "benchmarks" / "peers" / "runners"  # run in environments of their own
+ELSEWHERE = ROOT / "benchmarks" / "peers" / "runners"
+ENVIRONMENTS_OF_THEIR_OWN = (ELSEWHERE, ROOT / "tests" / "sdks" / "peers")
 
 
 def project(file: Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def declared(requirements: list[str]) -> set[str]:
 def imported(folders: list[Path]) -> set[str]:
     """Top-level names of other projects that the folders' modules import, anywhere in a module."""
     names = set()
-    files = [file for folder in folders for file in folder.rglob("*.py") if file.parent != ELSEWHERE]
+    files = [file for folder in folders for file in folder.rglob("*.py") if file.parent not in ENVIRONMENTS_OF_THEIR_OWN]
     local = {file.stem for file in files}
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
