@@ -1,5 +1,5 @@
-"""docs/compatibility.md is of the clients that `make test-sdks` tries, in the versions that are pinned, and of the routes
-that are there."""
+"""docs/compatibility.md is of the clients that `make test-sdks` tries, in their pinned versions, and of routes that are
+there."""
 
 import json
 import re

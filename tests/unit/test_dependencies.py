@@ -18,8 +18,8 @@ OWN = {"streaming", "vad", "session_store", "inference", "training", "benchmarks
 SHIPPED = [ROOT / name for name in ("streaming", "vad", "session_store", "inference")]
 CLIENT = [ROOT / "clients" / "python" / "tympan_client"]
 DEVELOPMENT = [ROOT / "benchmarks", ROOT / "training", ROOT / "tests"]
-ELSEWHERE = ROOT / "benchmarks" / "peers" / "runners"
-ENVIRONMENTS_OF_THEIR_OWN = (ELSEWHERE, ROOT / "tests" / "sdks" / "peers")
+RUNNERS = ROOT / "benchmarks" / "peers" / "runners"
+ELSEWHERE = (RUNNERS, ROOT / "tests" / "sdks" / "peers")  # run in environments of their own
 
 
 def project(file: Path) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def declared(requirements: list[str]) -> set[str]:
 def imported(folders: list[Path]) -> set[str]:
     """Top-level names of other projects that the folders' modules import, anywhere in a module."""
     names = set()
-    files = [file for folder in folders for file in folder.rglob("*.py") if file.parent not in ENVIRONMENTS_OF_THEIR_OWN]
+    files = [file for folder in folders for file in folder.rglob("*.py") if file.parent not in ELSEWHERE]
     local = {file.stem for file in files}
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -107,6 +107,6 @@ def test_a_runner_of_a_peer_imports_what_its_environment_is_made_of(peer: str) -
     text = (ROOT / "benchmarks" / "peers" / "requirements" / f"{peer}.txt").read_text(encoding="utf-8")
     pinned = [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
     assert all(str(pin.specifier).startswith("==") for pin in pinned)
-    source = (ELSEWHERE / f"run_{peer}.py").read_text(encoding="utf-8")
+    source = (RUNNERS / f"run_{peer}.py").read_text(encoding="utf-8")
     names = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert any(canonicalize_name(str(name)) in {canonicalize_name(pin.name) for pin in pinned} for name in names)

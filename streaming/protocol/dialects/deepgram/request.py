@@ -14,8 +14,8 @@ from streaming.protocol.messages import AudioFormat, Encoding, Endpointing, Samp
 
 ENDPOINT_MS: Final = 400
 """The shortest silence that ends an utterance here. Deepgram's default of 10 ms, and what SDKs ask for (25 ms), is a
-time for its own model; a sentence cut at each breath is heard worse. Of the words of tests/data, tiny.en has 3.9 % wrong
-with 400 ms as with 1 s, 5.1 % with 300 ms and 6.0 % with 200 ms."""
+time for its own model; a sentence cut at each breath is heard worse. Of the words of tests/data, tiny.en has 3.9 %
+wrong with 400 ms as with 1 s, 5.1 % with 300 ms and 6.0 % with 200 ms."""
 UNENDED_MS: Final = 1000
 """The silence between two finals where `endpointing` is off."""
 MAX_ENDPOINT_MS: Final = 5000
