@@ -43,7 +43,7 @@ async function begin(openSource) {
   say("");
   missing = false;
   away = false;
-  const current = new TympanSession({ onOverflow: openSource === openMicrophone ? "drop" : "wait" });
+  const current = new TympanSession({ onOverflow: openSource === openMicrophone ? "drop" : "wait", key: apiKey() });
   session = current;
   const transcript = new Transcript();
   current.onevent = (message) => receive(message, transcript);
@@ -187,4 +187,9 @@ function streamUrl() {
   const url = new URL("v1/stream", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
+}
+
+/** From `#key=...` in the page's address, which a browser sends to nobody. */
+function apiKey() {
+  return new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
 }

@@ -20,7 +20,7 @@ const RESUME_TIMEOUT_MS = 10000;
 const LOOK_MS = 250;
 /** What the browser may hold for a server that reads slowly. */
 const BUFFERED_BYTES = 1 << 20;
-const DEFAULTS = { reconnect: true, resumeWindowMs: 60000, silenceMs: 10000, onOverflow: "wait" };
+const DEFAULTS = { reconnect: true, resumeWindowMs: 60000, silenceMs: 10000, onOverflow: "wait", key: "" };
 
 export class TympanSession {
   onevent = () => {};
@@ -40,7 +40,8 @@ export class TympanSession {
   /**
    * Settings: `reconnect`; `resumeWindowMs`, how long after a loss that is tried; `silenceMs`, after which a server that
    * owes an answer is given up; `onOverflow`, what `send` does while the connection is away and no more audio can be
-   * kept: `wait`, or `drop` the oldest, as a microphone must (a `gap` says what is missing).
+   * kept: `wait`, or `drop` the oldest, as a microphone must (a `gap` says what is missing); `key`, an API key where the
+   * server wants one.
    */
   constructor(settings = {}) {
     this.#settings = { ...DEFAULTS, ...settings };
@@ -97,7 +98,9 @@ export class TympanSession {
   }
 
   #connect(timeoutMs) {
-    const socket = new WebSocket(this.#url, ["tympan.v1.json"]);
+    const key = this.#settings.key;
+    // A browser's WebSocket has no headers, and a query would stand in the logs of proxies.
+    const socket = new WebSocket(this.#url, key ? ["tympan.v1.json", `tympan.key.${key}`] : ["tympan.v1.json"]);
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => socket.send(this.#session.start());
