@@ -164,6 +164,17 @@ class Segmenter:
         return None if self._hysteresis.speaking else self._hysteresis.onset_sample
 
     @property
+    def decided_until(self) -> int:
+        """Whether there is speech is known up to here: none begins or ends before this that is not told yet. (That a
+        segment is split may be told later: speech goes on there.)"""
+        if self._hysteresis.speaking and self.open_segment is not None:
+            return self._judged_until
+        if self.open_segment is not None:
+            return self._offset(self.open_segment)
+        onset = self._hysteresis.onset_sample
+        return self._judged_until if onset is None else onset
+
+    @property
     def recent_from(self) -> int:
         """A restore needs the audio from here on."""
         return max(self._origin, self._judged_until - RECENT_FRAMES * FRAME_SAMPLES)

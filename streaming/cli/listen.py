@@ -19,6 +19,7 @@ from rich.live import Live
 from tympan_client import AudioFormat, Endpointing, Event, SessionOptions, TympanError
 
 from streaming.cli.backend import add_engine_flags, engine_config, open_backend, paced
+from streaming.cli.calls import add_redact_flag, parse_redact
 from streaming.cli.errors import UserError
 from streaming.cli.live import LiveCaptions, PlainCaptions, level_db
 from streaming.cli.media import MediaFile
@@ -37,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--file", type=Path, help="a file in the microphone's place, at its own speed")
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
     add_task_flag(parser)
+    add_redact_flag(parser)
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
     parser.add_argument("--append-only", action="store_true", help="show only words that will never change")
     add_engine_flags(parser, "--engine-device")
@@ -66,6 +68,7 @@ async def listen(args: argparse.Namespace, console: Console) -> bool:
         task=parse_tasks(args.task),
         interim="append_only" if args.append_only else "stable",
         endpointing=Endpointing(min_silence_ms=args.min_silence_ms),
+        redact=parse_redact(args.redact),
     )
     captions = LiveCaptions(name)
     shown = on_terminal(captions, console) if console.is_terminal else in_pipe(PlainCaptions())

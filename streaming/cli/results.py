@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tympan_client import (
     Analysis,
+    CallSummary,
     Event,
     Gap,
     Ready,
@@ -39,6 +40,7 @@ class Transcription:
     transcript: Transcript = field(default_factory=Transcript)
     sounds: list[SoundEvent] = field(default_factory=list)
     analyses: list[Analysis] = field(default_factory=list)
+    call: CallSummary | None = None
     gaps: list[Gap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     model: str = ""
@@ -63,6 +65,8 @@ class Transcription:
                 self.sounds.append(event)
             case Analysis():
                 self.analyses.append(event)
+            case CallSummary():
+                self.call = event
             case Gap():
                 self.gaps.append(event)
             case ErrorEvent():
@@ -101,6 +105,7 @@ class Transcription:
         return json.dumps(self.as_dict(), ensure_ascii=False)
 
     def as_dict(self) -> dict[str, Any]:
+        about_call = {} if self.call is None else {"call": dict(self.call.call)}
         return {
             "file": self.name,
             "model": self.model,
@@ -135,6 +140,7 @@ class Transcription:
                 }
                 for gap in self.gaps
             ],
+            **about_call,
         }
 
     def _utterance(self, utterance: Utterance) -> dict[str, Any]:

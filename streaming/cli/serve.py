@@ -38,6 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--workers", type=int, help="processes that hold the model (default: as needed, and as cores allow)"
     )
     parser.add_argument("--store", help="where sessions are kept: memory (default)")
+    parser.add_argument(
+        "--redact",
+        metavar="KINDS",
+        help="numbers that no session may say: card, dob, phone, digits, several separated by commas, or all",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; flags win over it")
     parser.add_argument("--max-sessions", type=int, help="sessions served at once (default 256)")
     parser.add_argument("--drain-timeout", type=float, metavar="S", help="seconds left to sessions at the end")
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "engine.device": args.device,
         "engine.workers": args.workers,
         "store.kind": args.store,
+        "session.redact": args.redact,
     }
     try:
         config = load_config(args.config, flags=flags)

@@ -11,15 +11,17 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from tympan_client import Endpointing, SessionOptions, Task, TympanError
+from tympan_client import CallOptions, Endpointing, SessionOptions, Task, TympanError
+from tympan_client.options import RedactKind
 
 from streaming.cli.backend import Backend, add_engine_flags, engine_config, open_backend, paced
+from streaming.cli.calls import add_call_flags, add_redact_flag, parse_call, parse_redact
 from streaming.cli.errors import UserError
 from streaming.cli.media import Channels, MediaFile
 from streaming.cli.results import SUFFIXES, Format, Transcription
@@ -34,6 +36,8 @@ class Wishes:
     language: str | None
     tasks: tuple[Task, ...] | None
     min_silence_ms: int | None
+    redact: tuple[RedactKind, ...] | None
+    call: CallOptions | None
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,6 +59,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--realtime", action="store_true", help="send at the speed at which it was spoken")
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1, for multilingual models; default: detect it")
     add_task_flag(parser)
+    add_redact_flag(parser)
+    add_call_flags(parser)
     parser.add_argument("--min-silence-ms", type=int, metavar="MS", help="silence that ends an utterance")
     add_engine_flags(parser, "--device")
     parser.set_defaults(run=run)
@@ -90,7 +96,8 @@ async def transcribe_files(args: argparse.Namespace, errors: Console) -> int:
     if len(labels) != 2 or not all(labels):
         raise UserError("--labels wants two names, such as agent,customer")
     tasks = parse_tasks(args.task)
-    wishes = Wishes(args.channels, labels, args.realtime, args.language, tasks, args.min_silence_ms)
+    redact, call = parse_redact(args.redact), parse_call(args.call, args.keyword)
+    wishes = Wishes(args.channels, labels, args.realtime, args.language, tasks, args.min_silence_ms, redact, call)
     done: list[Transcription] = []
     failures = 0
     bar = Progress(
@@ -125,11 +132,13 @@ async def transcribe_file(
     split = media.channels == 2
     result = Transcription(str(path), wishes.labels if split else (None,))
     options = SessionOptions(
-        audio=media.audio,
+        audio=replace(media.audio, labels=wishes.labels if split else None),
         language=wishes.language,
         task=wishes.tasks,
         interim="off",
         endpointing=Endpointing(min_silence_ms=wishes.min_silence_ms),
+        redact=wishes.redact,
+        call=wishes.call,
     )
     problems: list[str] = []
     task = bar.add_task(path.name, total=media.duration_ms, said="")

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from streaming.protocol.calls import CallAccount
+
 Encoding = Literal["s16le", "f32le", "mulaw", "alaw"]
 SampleRate = Literal[8000, 16000, 24000, 44100, 48000]
 InterimPolicy = Literal["stable", "append_only", "off"]
@@ -42,6 +44,8 @@ TaskName = Literal[
 ]
 CAPTIONING: tuple[TaskName, ...] = ("transcribe", "translate", "word_timestamps")
 LoadLevel = Literal["normal", "slow_interims", "finals_only", "refusing"]
+RedactKind = Literal["card", "dob", "phone", "digits"]
+CallKind = Literal["dead_air", "talk_over", "hold", "interruption", "keyword"]
 
 PROTOCOL_VERSION = 1
 MAX_SAMPLE = 2**48
@@ -101,6 +105,21 @@ class Task(_Settings, frozen=True, kw_only=True):
 Tasks = Annotated[list[Task], Meta(min_length=1, max_length=8)]
 
 
+class CallOptions(_Settings, frozen=True, kw_only=True):
+    """What is told of a call while it goes on, by `call`; at its end comes `call_summary`."""
+
+    dead_air_ms: Annotated[int, Meta(ge=500, le=600_000)] = 5_000
+    """Nobody speaks, nothing plays and nothing rings for so long."""
+    talk_over_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
+    """Both speak for so long."""
+    interruption_ms: Annotated[int, Meta(ge=100, le=10_000)] = 2_000
+    """One begins while the other speaks, who ends within this."""
+    hold_ms: Annotated[int, Meta(ge=500, le=60_000)] = 3_000
+    """Music without speech of its channel for so long."""
+    keywords: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=100)] = []
+    """Phrases that are looked for in stable and final words, without case and punctuation."""
+
+
 class Resume(_Settings, frozen=True, kw_only=True):
     session: Annotated[str, Meta(max_length=64)]
     token: Annotated[str, Meta(max_length=64)]
@@ -118,6 +137,10 @@ class Start(_Client, tag="start", frozen=True, kw_only=True):
     interim: InterimPolicy = "stable"
     endpointing: Endpointing = Endpointing()
     events: bool = True
+    redact: Annotated[list[RedactKind], Meta(max_length=4)] = []
+    """Numbers that may not be said, beside those that the server's settings name."""
+    call: CallOptions | None = None
+    """None: it is not looked at as a call."""
 
 
 class Audio(_Client, tag="audio", frozen=True, kw_only=True):
@@ -214,6 +237,9 @@ class Ready(_Server, tag="ready", kw_only=True):
     """Those of the session: its captions', then those answered by `analysis`."""
     interim: InterimPolicy
     endpointing: Endpointing
+    redact: list[RedactKind] = []
+    """Those of the server's settings among them."""
+    call: CallOptions | None = None
     max_message_bytes: int
 
 
@@ -270,6 +296,30 @@ class Event(_Server, tag="event", kw_only=True):
     score: float | None = None
     phase: Literal["start", "update", "end", "instant"] = "instant"
     source: Literal["tagger", "tones", "description", "endpointing"] = "tagger"
+
+
+class Call(_Server, tag="call", kw_only=True):
+    """Something about the call that `start.call` asked for."""
+
+    kind: CallKind
+    phase: Literal["start", "end", "instant"] = "instant"
+    """`start` comes when the threshold has passed, and one `end` with the same `start_ms` follows."""
+    channel: int | None = None
+    """Who interrupts, who said the keyword, where the music is; None: all channels."""
+    start_ms: int
+    end_ms: int | None = None
+    keyword: str | None = None
+    """As it was asked for."""
+    utterance: int | None = None
+    """With a keyword: where it ends."""
+    reason: Literal["music", "beeps"] | None = None
+    """Of a hold."""
+
+
+class CallSummary(_Server, tag="call_summary", kw_only=True):
+    """The whole call, once, before `summary`."""
+
+    call: CallAccount
 
 
 class TimedWord(msgspec.Struct, frozen=True, kw_only=True):
@@ -378,10 +428,26 @@ class Summary(_Server, tag="summary", kw_only=True):
     gaps: int = 0
     encoder_frames: int = 0
     decoder_calls: int = 0
+    redacted: dict[str, int] = {}
+    """How many numbers were hidden in finals, by what they look like."""
 
 
 ServerMessage = (
-    Ready | Ack | Speech | Transcript | Event | Analysis | MarkerEcho | Gap | Answer | Load | GoAway | Error | Summary
+    Ready
+    | Ack
+    | Speech
+    | Transcript
+    | Event
+    | Call
+    | CallSummary
+    | Analysis
+    | MarkerEcho
+    | Gap
+    | Answer
+    | Load
+    | GoAway
+    | Error
+    | Summary
 )
 
 UNNUMBERED = (Ready, Ack, Answer, Load, GoAway)

@@ -34,17 +34,19 @@ class Asking:
 
     def __init__(
         self, fleet: Fleet, clock: Callable[[], float], info: EngineInfo, seconds: float, channels: int,
-        labels: Sequence[str] = (), recent: Recent | None = None,
+        labels: Sequence[str] = (), recent: Recent | None = None, refusal: str | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
             seconds: of audio to be kept, where the model can be asked.
             recent: what the session heard before its connection was lost.
+            refusal: why it takes no questions; then nothing is kept either.
         """
         self._fleet = fleet
         self._clock = clock
         self._info = info
-        most_s = info.chat.audio_s if info.chat is not None else 0.0
+        self._refusal = refusal
+        most_s = info.chat.audio_s if info.chat is not None and refusal is None else 0.0
         self._keeps = min(seconds, most_s)
         self._recent = recent or Recent(self._keeps, labels, channels)
         self._open: dict[str, _Asked] = {}
@@ -87,6 +89,8 @@ class Asking:
             asked.fail("session_over", "the session ended before the answer was there")
 
     def _put(self, ask: Ask, say: Say, own: Sequence[Clip]) -> Callable[[], None]:
+        if self._refusal is not None:
+            raise QuestionError(self._refusal)
         if self._info.chat is None:
             raise QuestionError(
                 f"the model {self._info.model} writes captions only and cannot be asked; Qwen-Audio-Chat can"

@@ -27,6 +27,7 @@ from inference.tagging.tones import ToneState
 from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
 from streaming.protocol.messages import Event, LoadLevel, Speech
+from streaming.session.calling import Calling
 from streaming.session.effects import Append, Effect, Send, Submit
 from streaming.session.live import LiveUtterances
 from streaming.session.said import SaidBefore
@@ -86,11 +87,13 @@ class Channel:
         shared: Shared,
         segmenter: Segmenter,
         said: SaidBefore,
+        calling: Calling,
         on_lost: Callable[[int, int, int], list[Effect]],
     ) -> None:
         """
         Args:
             rate: of the client's audio.
+            calling: is told of speech as it begins and ends.
             on_lost: takes (channel, from_sample, to_sample) of a final that was given up.
         """
         self.index = index
@@ -103,6 +106,7 @@ class Channel:
         self._shared = shared
         self._segmenter = segmenter
         self._said = said
+        self._calling = calling
         self._capacity = shared.settings.high_water_samples + MAX_UNSTORED_SAMPLES + ROOM_SAMPLES
         self._ring = PcmRing(self._capacity)
 
@@ -173,6 +177,7 @@ class Channel:
         return effects
 
     def _segment_started(self, event: SegmentStarted) -> list[Effect]:
+        self._calling.speech_started(self.index, event.onset_sample)
         at_ms = samples_to_ms(event.onset_sample)
         said = self._said.utterance(self.index, at_ms)
         utterance = self.live.begin(said or self._shared.take_utterance_id(), event.start_sample)
@@ -202,6 +207,7 @@ class Channel:
             self._open.early = None
 
     def _segment_ended(self, event: SegmentEnded, now: float) -> list[Effect]:
+        self._calling.speech_ended(self.index, event.offset_sample)
         utterance = self.live.end(event.end_sample, event.offset_sample)
         utterance.final_asked_at = now
         self._shared.counts.speech_samples += event.end_sample - utterance.start_sample
@@ -325,6 +331,11 @@ class Channel:
     def decoded(self, sample: int) -> bool:
         """True when all speech before the position is decoded: finals are there, open speech has an interim of it."""
         return self.live.decoded(sample, self._segmenter.unconfirmed_onset)
+
+    @property
+    def speech_decided_until(self) -> int:
+        """Whether there is speech is known up to here."""
+        return self._segmenter.decided_until
 
     def segment_pcm(self, utterance: int) -> tuple[int, bytes] | None:
         """(first sample, s16le PCM) of an utterance that is not done: what the engine was given of it."""

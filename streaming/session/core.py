@@ -43,12 +43,14 @@ from streaming.protocol.messages import (
     Stop,
     Summary,
 )
+from streaming.session.calling import Calling
 from streaming.session.channel import MAX_UNSTORED_SAMPLES, ROOM_SAMPLES, Channel
 from streaming.session.effects import CloseStream, Effect, Finished, OpenStream, Send, StoreAudio
 from streaming.session.intake import Intake
 from streaming.session.load import LoadMeter
 from streaming.session.markers import Markers, PendingMarker
 from streaming.session.outbox import Outbox
+from streaming.session.redacting import check_redaction
 from streaming.session.said import SaidBefore
 from streaming.session.saying import Saying
 from streaming.session.settings import SessionSettings
@@ -56,6 +58,7 @@ from streaming.session.snapshot import CoreState, encode
 from streaming.session.tail import Tail
 from streaming.session.tasks import check_tasks, session_tasks
 from streaming.session.utterance import Shared
+from streaming.transcript.redaction import Redactor
 from vad import FRAME_SAMPLES, CommandedEnd, DetectorName, EndpointSettings, Segmenter, SpeechDetector
 
 WORK_SAMPLES = BLOCK_SAMPLES
@@ -97,7 +100,9 @@ class SessionCore:
         self._said = said or SaidBefore()
         self.outbox = Outbox(self.settings.outbox_messages, self._said.last_seq)
         """What waits for the client."""
-        self._saying = Saying(self.outbox, self._said)
+        self._calling = Calling(start)
+        self._redactor = Redactor(start.redact, start.interim, lambda: self._shared.take_word_id())
+        self._saying = Saying(self.outbox, self._said, self._redactor, self._calling)
         self._endpointing = start.endpointing
         self._make_detector = make_detector
         self._model = model
@@ -146,6 +151,8 @@ class SessionCore:
             tasks=self._shared.tasks.every,
             interim=self._shared.interim,
             endpointing=self._endpointing,
+            redact=self.start.redact,
+            call=self.start.call,
             max_message_bytes=max_message_bytes,
         )
 
@@ -221,6 +228,7 @@ class SessionCore:
         if message.task is not None:
             if self._model is not None:
                 check_tasks(message.task, self._model)
+                check_redaction(self.start.redact, message.task, self._model)
             self._shared.tasks = session_tasks(message.task)
         if message.endpointing is not None:
             settings = endpoint_settings(message.endpointing)
@@ -229,7 +237,7 @@ class SessionCore:
             for channel in self._channels:
                 channel.reconfigure(settings, self._make_detector(settings.detector) if another else None)
         if message.interim is not None:
-            self._shared.interim = message.interim
+            self._shared.interim = self._redactor.policy = message.interim
         if message.events is not None:
             self._shared.events = message.events
         return []
@@ -264,8 +272,10 @@ class SessionCore:
             for channel in self._channels:
                 effects += self._say(channel.feed(self._intake.take(channel.index, cut - position), now))
             position = cut
-            if position % BLOCK_SAMPLES == 0 and not self._stopping:
-                effects += self._snapshot()
+            if position % BLOCK_SAMPLES == 0:
+                decided = [channel.speech_decided_until for channel in self._channels]
+                effects += self._say(map(Send, self._calling.advance(decided)))
+                effects += [] if self._stopping else self._snapshot()
         return effects
 
     @property
@@ -288,6 +298,8 @@ class SessionCore:
         self._endpointing = state.endpointing
         self._commands, self._stopping = state.commands, state.stopping
         self._saying.restore(state.last_seq, state.unsaid)
+        self._redactor.restore(state.redaction)
+        self._calling.restore(state.call)
         self._intake.restore(state.intake, state.position)
         self._make_channels()
         self._markers.restore(state.markers, len(self._channels))
@@ -323,6 +335,8 @@ class SessionCore:
             unsaid=unsaid,
             said=self._said.left(),
             tasks=self._shared.tasks,
+            redaction=self._redactor.state(),
+            call=self._calling.state(),
         )
         block = self._tail.next_block(
             ack_sample=ack_sample, commands=self._commands, last_seq=state.last_seq, state=encode(state)
@@ -452,6 +466,7 @@ class SessionCore:
                 shared=self._shared,
                 segmenter=Segmenter(settings, self._make_detector(settings.detector)),
                 said=self._said,
+                calling=self._calling,
                 on_lost=self._lost,
             )
             for index in range(self.start.audio.channels)

@@ -13,6 +13,8 @@ from collections.abc import Hashable, Iterable
 from streaming.audio.clock import clock_to_input, ms_to_samples
 from streaming.protocol.messages import (
     Analysis,
+    Call,
+    CallSummary,
     Error,
     Event,
     Gap,
@@ -25,6 +27,9 @@ from streaming.protocol.messages import (
 )
 from streaming.session.utterance import SaidFinal, Utterance
 from streaming.transcript.words import TranscriptWord
+
+TOLD_WITHIN_MS = 700_000
+"""Of a call something is told this long after it began or ended, at most: CallOptions.dead_air_ms, and more."""
 
 
 class SaidBefore:
@@ -41,6 +46,8 @@ class SaidBefore:
         """The newest moment that a message is about."""
         self._left: dict[Hashable, deque[ServerMessage]] = {}
         self._interims: dict[int, list[Transcript]] = {}
+        self._finals: list[Transcript] = []
+        """Of utterances that were recalled just now."""
         for message in messages:
             self._take(message)
 
@@ -54,6 +61,11 @@ class SaidBefore:
         """None of it will come again."""
         self._left.clear()
         self._interims.clear()
+
+    def take_finals(self) -> list[Transcript]:
+        """Those that were said, each once: when its utterance was recalled."""
+        finals, self._finals = self._finals, []
+        return finals
 
     def swallow(self, message: ServerMessage) -> bool:
         """Whether the message was said before; true once for each time that it was."""
@@ -80,6 +92,7 @@ class SaidBefore:
         final = self._pull(("final", utterance.id))
         if isinstance(final, Transcript):
             utterance.answer = SaidFinal(words=final.from_word + len(final.words), corrected=final.corrected)
+            self._finals.append(final)
         elif self._lost(channel, clock_to_input(utterance.start_sample, rate)):
             utterance.answer = SaidFinal(lost=True)
 
@@ -99,6 +112,8 @@ class SaidBefore:
                 self.heard_ms = max(self.heard_ms, start_ms)
             case Analysis(end_ms=end_ms):
                 self.heard_ms = max(self.heard_ms, end_ms)
+            case Call():
+                self.heard_ms = max(self.heard_ms, max(message.start_ms, message.end_ms or 0) + TOLD_WITHIN_MS)
             case Summary():
                 self.summary = True
         if (key := _key(message)) is not None:
@@ -128,6 +143,12 @@ def _key(message: ServerMessage) -> Hashable:
         case Event():
             phase = (message.phase, message.source)
             return ("event", message.label, message.channel, message.start_ms, message.end_ms, *phase)
+        case Call(kind="keyword"):
+            return ("keyword", message.keyword, message.channel, message.utterance)
+        case Call():
+            return ("call", message.kind, message.phase, message.channel, message.start_ms, message.end_ms)
+        case CallSummary():
+            return ("call_summary",)
         case Analysis():
             return ("analysis", message.utterance, message.index)
         case MarkerEcho():

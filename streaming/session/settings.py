@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from streaming.audio.clock import SAMPLE_RATE
+from streaming.protocol.messages import RedactKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,13 @@ class SessionSettings:
     patient_agreement: int = 6
     unsure_confidence: float = 0.45
     """A word with less than this is not stable before the final, nor are those after it."""
+    redact: tuple[str, ...] = ()
+    """Numbers that no session may say: card, dob, phone, digits, or all; clients may add to them."""
 
     def __post_init__(self) -> None:
+        if unknown := set(self.redact) - {"all", *get_args(RedactKind)}:
+            known = ", ".join((*get_args(RedactKind), "all"))
+            raise ValueError(f"redact knows {known}, not {', '.join(sorted(unknown))}")
         if self.patient_agreement < self.agreement:
             raise ValueError("patient_agreement must be at least agreement")
         if not 0 <= self.unsure_confidence <= self.min_confidence <= 1:

@@ -9,11 +9,13 @@ from typing import Final
 import msgspec
 
 from streaming.protocol.messages import Endpointing, InterimPolicy, ServerMessage
+from streaming.session.calling import CallingState
 from streaming.session.channel import ChannelState
 from streaming.session.intake import IntakeState
 from streaming.session.markers import PendingMarker
 from streaming.session.tasks import SessionTasks
 from streaming.session.utterance import Counts
+from streaming.transcript.redaction import RedactionState
 
 VERSION: Final = 1
 """Of the records below, and of all that they hold."""
@@ -45,6 +47,8 @@ class CoreState(msgspec.Struct, frozen=True, array_like=True):
     """What was said before an earlier loss and has not come again yet."""
     tasks: SessionTasks | None = None
     """None: those of `start`, in a snapshot from before there were others."""
+    redaction: RedactionState | None = None
+    call: CallingState | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

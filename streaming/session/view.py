@@ -14,7 +14,18 @@ from itertools import takewhile
 import msgspec
 
 from streaming.protocol.codec import Codec
-from streaming.protocol.messages import Analysis, Event, Gap, ServerMessage, Speech, Start, Summary, Transcript
+from streaming.protocol.messages import (
+    Analysis,
+    Call,
+    CallSummary,
+    Event,
+    Gap,
+    ServerMessage,
+    Speech,
+    Start,
+    Summary,
+    Transcript,
+)
 from streaming.protocol.watching import ViewerMessage, Watching, encode_viewer
 from streaming.session.outbox import join_interims
 from streaming.session.tasks import session_tasks
@@ -23,6 +34,8 @@ RECENT_MESSAGES = 256
 MAX_SOUNDS = 256
 """Events and gaps kept for late viewers. The oldest go first."""
 MAX_ANALYSES = 1024
+"""Kept for late viewers. The oldest go first."""
+MAX_CALL_EVENTS = 256
 """Kept for late viewers. The oldest go first."""
 MAX_WORDS = 40_000
 """Of utterances kept for late viewers: about four hours of speech, some 10 MB. The oldest go first."""
@@ -78,6 +91,8 @@ class SessionView:
         self._speech: dict[int, Said] = {}
         self._sounds: deque[Said] = deque(maxlen=MAX_SOUNDS)
         self._analyses: deque[Said] = deque(maxlen=MAX_ANALYSES)
+        self._call_events: deque[Said] = deque(maxlen=MAX_CALL_EVENTS)
+        self._call_summary: Said | None = None
         self._recent: deque[Said] = deque(maxlen=RECENT_MESSAGES)
         self._lost_before = 1
 
@@ -99,6 +114,10 @@ class SessionView:
                 self.heard_ms = max(self.heard_ms, message.at_ms)
             case Event() | Gap():
                 self._sounds.append(said)
+            case Call():
+                self._call_events.append(said)
+            case CallSummary():
+                self._call_summary = said
             case Analysis():
                 self._analyses.append(said)
             case Summary():
@@ -127,9 +146,8 @@ class SessionView:
         if knows_words and after + 1 >= self._lost_before:
             newest_first = takewhile(lambda said: said.seq > after, reversed(self._recent))
             return joined([*newest_first][::-1])
-        kept = [*self._utterances.values(), *self._speech.values(), *self._sounds, *self._analyses]
-        if self.summary is not None:
-            kept.append(self.summary)
+        kept = [*self._utterances.values(), *self._speech.values(), *self._sounds, *self._analyses, *self._call_events]
+        kept += [said for said in (self._call_summary, self.summary) if said is not None]
         return sorted((said for said in kept if said.seq > after), key=lambda said: said.seq)
 
     def transcripts(self, *, interim: bool) -> list[Transcript]:
@@ -145,6 +163,15 @@ class SessionView:
             if isinstance(said.message, Analysis):
                 found.setdefault(said.message.utterance, []).append(said.message)
         return found
+
+    def call_events(self) -> list[Call]:
+        """Those that are kept."""
+        return [said.message for said in self._call_events if isinstance(said.message, Call)]
+
+    @property
+    def call_summary(self) -> CallSummary | None:
+        message = self._call_summary.message if self._call_summary is not None else None
+        return message if isinstance(message, CallSummary) else None
 
     def watching(self) -> Watching:
         return Watching(

@@ -63,15 +63,18 @@ class CallModel:
     # -- facts ------------------------------------------------------------------------------------------------------
 
     def speech_started(self, channel: int, onset_sample: int) -> None:
-        """At the very end of the speech before, which was not worked off yet, that goes on: one that was split."""
-        joined = Edge(onset_sample, OFF, channel)
-        if joined in self.data.edges:
-            self.data.edges.remove(joined)
+        """At or before the end of the speech that was told last, that speech goes on: it was cut in two."""
+        edges = self.data.edges
+        onset_sample = max(onset_sample, self.data.sides[channel].told_offset)
+        split = next((one for one in edges if (one.order, one.channel, one.start) == (OFF, channel, onset_sample)), None)
+        if split is not None:
+            edges.remove(split)
         else:
-            self._put(Edge(onset_sample, ON, channel))
+            self._put(Edge(onset_sample, ON, channel, start=onset_sample))
 
     def speech_ended(self, channel: int, offset_sample: int) -> None:
-        self._put(Edge(offset_sample, OFF, channel))
+        self.data.sides[channel].told_offset = offset_sample
+        self._put(Edge(offset_sample, OFF, channel, start=offset_sample))
 
     def sound(self, channel: int, label: str, phase: SoundPhase, start_sample: int, end_sample: int | None) -> None:
         """A sound or tone; what belongs together has the same `start_sample` and, but for tones, the same label."""

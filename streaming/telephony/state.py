@@ -44,6 +44,8 @@ class Side(msgspec.Struct, array_like=True):
 
     hold: Hold
     spotter: Spotter
+    told_offset: int = 0
+    """Where the speech ends that was told last."""
     open: list[Sound] = []
     """Sounds that have begun; their `end` is nothing yet."""
     holds: Spans = msgspec.field(default_factory=Spans)

@@ -1,4 +1,4 @@
-"""Sessions over plain HTTP: what is known of one, and its transcript as JSON, text, SRT and WebVTT.
+"""Sessions over plain HTTP: what is known of one, its transcript as JSON, text, SRT and WebVTT, and its call.
 
 Whoever knows a session's id may read it; nothing here reveals its resume token. Errors are the protocol's `error`
 message as JSON.
@@ -60,8 +60,15 @@ def session_routes(watchers: Watchers, allowed_origins: tuple[str, ...]) -> list
             first_seq = watched.view.first_seq
         return Response(body, media_type=FORMS[form], headers={FIRST_SEQ_HEADER: str(first_seq)})
 
+    async def call(request: Request) -> Response:
+        async with watchers.watch(request.path_params["session"]) as watched:
+            body = msgspec.json.encode(describe_call(watched.view))
+            first_seq = watched.view.first_seq
+        return Response(body, media_type=FORMS["json"], headers={FIRST_SEQ_HEADER: str(first_seq)})
+
     place = "/v1/sessions/{session}"
     routes: list[BaseRoute] = [Route(place, _guarded(info, allowed_origins))]
+    routes.append(Route(f"{place}/call", _guarded(call, allowed_origins)))
     routes += [Route(f"{place}/transcript.{form}", _guarded(transcript, allowed_origins)) for form in FORMS]
     return routes
 
@@ -74,11 +81,26 @@ def describe(view: SessionView, *, durable: bool) -> dict[str, Any]:
         "audio": msgspec.to_builtins(start.audio),
         "tasks": msgspec.to_builtins(session_tasks(start.task).every),
         "interim": start.interim,
+        "redact": start.redact,
         "seconds": view.heard_ms / 1000,
         "utterances": len(view.transcripts(interim=True)),
         "first_seq": view.first_seq,
         "last_seq": view.last_seq,
         "durable": durable,
+    }
+
+
+def describe_call(view: SessionView) -> dict[str, Any]:
+    """What was told of the call so far, and its account once it is over. Raises ProtocolError (`unsupported`)."""
+    if view.start.call is None:
+        raise ProtocolError("unsupported", "the session was not begun with `call`")
+    summary = view.call_summary
+    return {
+        "session": view.session,
+        "state": "ended" if view.done else "live",
+        "options": view.start.call,
+        "events": view.call_events(),
+        "call": summary.call if summary is not None else None,
     }
 
 

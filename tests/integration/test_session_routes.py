@@ -52,6 +52,7 @@ async def test_what_is_known_of_a_session() -> None:
                 }
             ],
             "interim": "stable",
+            "redact": [],
             "seconds": 1.0,
             "utterances": 2,
             "first_seq": 1,

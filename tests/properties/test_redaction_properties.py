@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.protocol.messages import InterimPolicy, Transcript
+from streaming.protocol.messages import InterimPolicy, RedactKind, Transcript
 from streaming.transcript.metrics import TranscriptReader
-from streaming.transcript.redaction import RedactionState, RedactKind, Redactor
+from streaming.transcript.redaction import RedactionState, Redactor
 from streaming.transcript.text import plain_text
 from tests.support.spoken_numbers import DIGITS, TEENS, TENS, card_number, talk, transcripts
 

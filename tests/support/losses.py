@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -46,6 +46,10 @@ def heard(job: Job, prefix: tuple[int, ...]) -> Hypothesis:
     return Hypothesis(
         job.stream, job.utterance, job.revision, final, job.until_sample, tuple(words), sounds=sounds, early=early
     )
+
+
+Hear = Callable[[Job, tuple[int, ...]], Hypothesis]
+"""What the engine answers to a job whose answer must begin with these tokens."""
 
 
 def answered(job: Job, more: bool) -> Hypothesis:
@@ -113,9 +117,10 @@ class Store:
 class Gateway:
     """Carries out what one core asks for, in any order that is allowed."""
 
-    def __init__(self, core: SessionCore, store: Store, random: Random, patience: float) -> None:
+    def __init__(self, core: SessionCore, store: Store, random: Random, patience: float, hear: Hear = heard) -> None:
         """`patience`: how likely it is, 0 to 1, that what can wait waits."""
         self.core = core
+        self._hear = hear
         self._store = store
         self._random = random
         self._patience = patience
@@ -184,7 +189,7 @@ class Gateway:
         if held is not None:
             assert held[0] == job.start_sample
             assert held[1] >= job.until_sample, "the engine has the audio before the job"
-            self.carry_out(self.core.hypothesis(heard(job, self.core.prefix_tokens(job)), self._now))
+            self.carry_out(self.core.hypothesis(self._hear(job, self.core.prefix_tokens(job)), self._now))
         return True
 
     def _answer_tasks(self, job: Job) -> bool:
@@ -240,12 +245,19 @@ class Gateway:
                     raise AssertionError("nobody closed it")
 
 
-def run(client: Client, make_detector: DetectorFactory, random: Random, losses: list[int], patience: float) -> Store:
+def run(
+    client: Client,
+    make_detector: DetectorFactory,
+    random: Random,
+    losses: list[int],
+    patience: float,
+    hear: Hear = heard,
+) -> Store:
     """The whole session; the gateway is lost after so many messages of the client each time."""
     store = Store()
     core = SessionCore("s", client.start, make_detector)
     for life, lasts in enumerate([*losses, None]):
-        gateway = Gateway(core, store, random, patience)
+        gateway = Gateway(core, store, random, patience, hear)
         ready = gateway.open(resumed=life > 0)
         if core.finished and not gateway.done:
             return store  # it had said all

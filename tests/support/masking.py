@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from streaming.protocol.messages import InterimPolicy, Transcript, Word, WordState
-from streaming.transcript.redaction import RedactKind, Redactor
+from streaming.protocol.messages import InterimPolicy, RedactKind, Transcript, Word, WordState
+from streaming.transcript.redaction import Redactor
 from streaming.transcript.text import plain_text
 
 

@@ -54,7 +54,7 @@ def test_every_route_of_a_session_is_described() -> None:
     paths = {route.path for route in make_app(Service()).routes if isinstance(route, Route | WebSocketRoute)}
     sessions = {path.replace("{session}", "ID") for path in paths if "{session}" in path}
     asking = {"/v1/sessions/ID/chat", "/v1/sessions/ID/chat/completions"}
-    reading = {"/v1/sessions/ID", "/v1/sessions/ID/watch"}
+    reading = {"/v1/sessions/ID", "/v1/sessions/ID/watch", "/v1/sessions/ID/call"}
     assert sessions == asking | reading | {f"/v1/sessions/ID/transcript.{form}" for form in FORMS}
     assert all(path in CHAT for path in asking)
     for path in sessions - asking:

@@ -9,6 +9,8 @@ from tympan_client.events import (
     Analysis,
     Answer,
     AnswerError,
+    CallEvent,
+    CallSummary,
     ErrorEvent,
     Event,
     Gap,
@@ -27,7 +29,7 @@ from tympan_client.events import (
     UnknownEvent,
     Word,
 )
-from tympan_client.options import AudioFormat, ConnectionOptions, Endpointing, SessionOptions, Task
+from tympan_client.options import AudioFormat, CallOptions, ConnectionOptions, Endpointing, SessionOptions, Task
 from tympan_client.session import Session
 from tympan_client.sync import SyncAsked, SyncSession, SyncTympanClient
 from tympan_client.transcript import Transcript, Utterance, join_words
@@ -40,6 +42,9 @@ __all__ = [
     "AnswerError",
     "Asked",
     "AudioFormat",
+    "CallEvent",
+    "CallOptions",
+    "CallSummary",
     "ConnectionLost",
     "ConnectionOptions",
     "Endpointing",

@@ -47,6 +47,9 @@ class Ready(ServerEvent):
     tasks: tuple[Mapping[str, Any], ...] = ()
     """The captions', then those that are answered by `Analysis`."""
     endpointing: Mapping[str, Any] = field(default_factory=dict)
+    redact: tuple[str, ...] = ()
+    """Kinds of numbers that are hidden, those of the server's settings among them."""
+    call: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,30 @@ class SoundEvent(ServerEvent):
     score: float | None = None
     phase: str = "instant"
     source: str = "tagger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent(ServerEvent):
+    """Something about the call, where `call` asked for it."""
+
+    kind: str
+    """dead_air, talk_over, hold, interruption or keyword."""
+    start_ms: int
+    phase: str = "instant"
+    """start, end or instant."""
+    channel: int | None = None
+    end_ms: int | None = None
+    keyword: str | None = None
+    utterance: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSummary(ServerEvent):
+    """The whole call, before `Summary`."""
+
+    call: Mapping[str, Any]
+    """As docs/calls.md has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +256,8 @@ class Summary(ServerEvent):
     gaps: int = 0
     encoder_frames: int = 0
     decoder_calls: int = 0
+    redacted: Mapping[str, int] = field(default_factory=dict)
+    """How many numbers were hidden in finals, by what they look like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +294,8 @@ ServerMessage = (
     | Speech
     | TranscriptUpdate
     | SoundEvent
+    | CallEvent
+    | CallSummary
     | Analysis
     | MarkerReached
     | Gap
@@ -283,6 +314,8 @@ EVENT_TYPES: Mapping[str, type[ServerMessage]] = {
     "speech": Speech,
     "transcript": TranscriptUpdate,
     "event": SoundEvent,
+    "call": CallEvent,
+    "call_summary": CallSummary,
     "analysis": Analysis,
     "marker": MarkerReached,
     "gap": Gap,
@@ -323,7 +356,7 @@ def _same(value: Any) -> Any:
 
 
 _NESTED: Mapping[type, Mapping[str, Callable[[Any], Any]]] = {
-    Ready: {"model": lambda fields: _build(ModelInfo, fields), "tasks": tuple},
+    Ready: {"model": lambda fields: _build(ModelInfo, fields), "tasks": tuple, "redact": tuple},
     Analysis: {"labels": tuple, "words": lambda words: tuple(_build(TimedWord, fields) for fields in words)},
     Answer: {
         "words": lambda words: tuple(_build(TimedWord, fields) for fields in words),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-from tympan_client.events import Analysis, Gap, MarkerReached, ServerMessage, SoundEvent, Speech, TranscriptUpdate
+from tympan_client.events import (
+    Analysis,
+    CallEvent,
+    CallSummary,
+    Gap,
+    MarkerReached,
+    ServerMessage,
+    SoundEvent,
+    Speech,
+    TranscriptUpdate,
+)
 
 KEPT = 1024
 
@@ -63,6 +73,12 @@ def _key(event: ServerMessage) -> Hashable:
             return ("gap", event.reason, event.channel, event.from_sample, event.to_sample)
         case Analysis():
             return ("analysis", event.utterance, event.index)
+        case CallEvent(kind="keyword"):
+            return ("keyword", event.keyword, event.channel, event.utterance, event.start_ms)
+        case CallEvent():
+            return ("call", event.kind, event.phase, event.channel, event.start_ms, event.end_ms)
+        case CallSummary():
+            return ("call_summary",)
         case SoundEvent():
             return ("sound", event.label, event.channel, event.start_ms, event.end_ms, event.phase, event.source)
     return None

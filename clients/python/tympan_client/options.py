@@ -33,6 +33,7 @@ TaskName = Literal[
     "grounding",
     "question",
 ]
+RedactKind = Literal["card", "dob", "phone", "digits"]
 Codec = Literal["msgpack", "json"]
 Overflow = Literal["drop", "wait"]
 
@@ -90,6 +91,17 @@ class Endpointing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What `CallEvent`s tell of a call, and when; docs/calls.md has the definitions."""
+
+    dead_air_ms: int | None = None
+    talk_over_ms: int | None = None
+    interruption_ms: int | None = None
+    hold_ms: int | None = None
+    keywords: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
     audio: AudioFormat = AudioFormat()
     language: str | None = None
@@ -99,6 +111,10 @@ class SessionOptions:
     interim: InterimPolicy | None = None
     endpointing: Endpointing | None = None
     events: bool | None = None
+    redact: tuple[RedactKind, ...] | None = None
+    """Numbers to be hidden, beside those that the server hides anyway."""
+    call: CallOptions | None = None
+    """Look at the session as a call; None: do not."""
 
     def start_message(self) -> dict[str, Any]:
         return without_none(
@@ -109,6 +125,8 @@ class SessionOptions:
                 "interim": self.interim,
                 "endpointing": settings(self.endpointing),
                 "events": self.events,
+                "redact": self.redact,
+                "call": settings(self.call),
             }
         )
 
@@ -151,8 +169,8 @@ class ClientOptions:
         )
 
 
-def settings(endpointing: Endpointing | None) -> dict[str, Any] | None:
-    return None if endpointing is None else without_none(dataclasses.asdict(endpointing))
+def settings(options: Endpointing | CallOptions | None) -> dict[str, Any] | None:
+    return None if options is None else without_none(dataclasses.asdict(options))
 
 
 def task_fields(tasks: Tasks | None, language: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:

@@ -18,14 +18,14 @@ card number fails it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import msgspec
 
+from streaming.protocol.messages import RedactKind
 from streaming.transcript.redaction.lexicon import CONTEXTS
 from streaming.transcript.redaction.marks import Mark, Part
 
-RedactKind = Literal["card", "dob", "phone", "digits"]
 KINDS: Final[tuple[RedactKind, ...]] = get_args(RedactKind)
 
 MIN_DIGITS: Final = 4

@@ -15,9 +15,19 @@ from typing import Final
 
 import msgspec
 
-from streaming.protocol.messages import Analysis, Event, InterimPolicy, ServerMessage, TimedWord, Transcript, Word
+from streaming.protocol.messages import (
+    Analysis,
+    Event,
+    InterimPolicy,
+    RedactKind,
+    ServerMessage,
+    Speech,
+    TimedWord,
+    Transcript,
+    Word,
+)
 from streaming.transcript.redaction.marks import Mark, find, masked, split
-from streaming.transcript.redaction.numbers import MIN_DIGITS, Number, Numbers, RedactKind
+from streaming.transcript.redaction.numbers import MIN_DIGITS, Number, Numbers
 from streaming.transcript.text import plain_text
 
 KEY: Final = "dtmf_"
@@ -64,20 +74,21 @@ class Redactor:
 
     @property
     def policy(self) -> InterimPolicy:
-        """Of utterances whose first words are still to come."""
+        """Of utterances that are still to begin."""
         return self._state.policy
 
     @policy.setter
     def policy(self, policy: InterimPolicy) -> None:
         self._state.policy = policy
 
-    def state(self) -> RedactionState:
-        """To be stored before anything else is masked."""
-        return self._state
+    def state(self) -> RedactionState | None:
+        """To be stored before anything else is masked; None: nothing is."""
+        return self._state if self.kinds else None
 
-    def restore(self, state: RedactionState) -> None:
-        """Goes on where another one with the same kinds was."""
-        self._state = state
+    def restore(self, state: RedactionState | None) -> None:
+        """Goes on where another one was; for None, which hid nothing, begins anew."""
+        if self.kinds and state is not None:
+            self._state = state
 
     def counts(self) -> dict[str, int]:
         """How many numbers were hidden, by what they look like."""
@@ -92,6 +103,8 @@ class Redactor:
         if not self.kinds:
             return message
         match message:
+            case Speech(state="started"):
+                self._open(message.utterance)
             case Transcript():
                 return self._transcript(message)
             case Event():
@@ -109,16 +122,13 @@ class Redactor:
     # -- captions ---------------------------------------------------------------------------------------------------
 
     def _transcript(self, message: Transcript) -> Transcript:
-        opened = self._state.open
-        known = opened.pop(message.utterance, None) or OpenWords(self._state.policy)
+        known = self._open(message.utterance)
         words = [*known.heard[: message.from_word], *message.words]
         if message.final:
             said = self._final(message, known, words)
+            del self._state.open[message.utterance]
         else:
             said = self._interim(message, known, words)
-            opened[message.utterance] = known
-            while len(opened) > MAX_OPEN:
-                del opened[next(iter(opened))]
         same = 0
         while same < min(message.from_word, len(said), len(known.said)) and said[same] == known.said[same]:
             same += 1
@@ -126,6 +136,14 @@ class Redactor:
         return msgspec.structs.replace(
             message, from_word=same, words=said[same:], text=plain_text(said) if message.final else message.text
         )
+
+    def _open(self, utterance: int) -> OpenWords:
+        opened = self._state.open
+        if utterance not in opened:
+            opened[utterance] = OpenWords(self._state.policy)
+            if len(opened) > MAX_OPEN:
+                del opened[next(iter(opened))]
+        return opened[utterance]
 
     def _interim(self, message: Transcript, known: OpenWords, words: Sequence[Word]) -> list[Word]:
         first_ms = words[0].start_ms if words else 0

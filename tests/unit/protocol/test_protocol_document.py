@@ -12,6 +12,7 @@ import pytest
 from msgspec import inspect
 
 from streaming.audio.timeline import MAX_GAP_S
+from streaming.protocol.calls import CallAccount, CallHit, CallKeyword, CallRole, CallSound, CallSpan, CallSpans
 from streaming.protocol.codec import decode_client
 from streaming.protocol.errors import ERRORS
 from streaming.protocol.messages import (
@@ -19,6 +20,7 @@ from streaming.protocol.messages import (
     SUBPROTOCOLS,
     AnswerError,
     AudioFormat,
+    CallOptions,
     ChatMessage,
     ClientMessage,
     Endpointing,
@@ -65,7 +67,25 @@ def structs(union: Any) -> dict[str, type[msgspec.Struct]]:
     return {str(one.__struct_config__.tag): one for one in get_args(union)}
 
 
-_OBJECTS = (AudioFormat, Resume, Task, Endpointing, ChatMessage, AnswerError, ModelInfo, Word, TimedWord)
+_OBJECTS = (
+    AudioFormat,
+    Resume,
+    Task,
+    Endpointing,
+    CallOptions,
+    ChatMessage,
+    AnswerError,
+    ModelInfo,
+    Word,
+    TimedWord,
+    CallAccount,
+    CallRole,
+    CallSpans,
+    CallSpan,
+    CallSound,
+    CallKeyword,
+    CallHit,
+)
 OBJECTS = {one.__name__: one for one in _OBJECTS}
 DOCUMENTED = [
     *(("Client", name, kind) for name, kind in structs(ClientMessage).items()),

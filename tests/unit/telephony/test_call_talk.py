@@ -155,6 +155,18 @@ def test_a_split_utterance_is_one() -> None:
     assert (agent.turns, customer.backchannels, customer.interruptions) == (1, 1, 0)
 
 
+def test_speech_that_a_command_cut_goes_on_though_its_onset_is_told_as_earlier() -> None:
+    """`finalize` ends speech at a position inside a frame, and the next speech begins with that frame."""
+    call = Call(1)
+    call.model.speech_started(0, samples(1))
+    call.until(3)
+    call.model.speech_ended(0, samples(3.02))
+    call.until(3.01)
+    call.model.speech_started(0, samples(3.01))
+    call.model.speech_ended(0, samples(6))
+    assert [seconds([role.longest_monologue]) for role in call.over(7).roles] == [[(1, 6)]]
+
+
 def test_with_one_channel_there_is_silence_but_no_talk_over() -> None:
     account = Call(1).talk(0, (0, 2), (9, 12)).over(20)
     assert seconds(account.dead_air.spans) == [(2, 9), (12, 20)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.protocol.messages import Analysis, Event, Speech, TimedWord, Transcript
-from streaming.transcript.redaction import RedactKind
+from streaming.protocol.messages import Analysis, Event, RedactKind, Speech, TimedWord, Transcript
 from tests.support.masking import conversation, line, masked, redactor
 
 
@@ -264,4 +263,6 @@ def test_utterances_whose_final_never_comes_are_forgotten_in_the_end() -> None:
     by = redactor()
     for utterance in range(1, 200):
         by.mask(line("hello", final=False, utterance=utterance))
-    assert len(by.state().open) == 64
+    state = by.state()
+    assert state is not None
+    assert len(state.open) == 64
