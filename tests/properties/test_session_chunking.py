@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.protocol.messages import Ack, Audio, AudioFormat, Event, Speech, Start, Stop, Transcript
+from streaming.protocol.messages import (
+    Ack,
+    Audio,
+    AudioFormat,
+    Call,
+    CallOptions,
+    Event,
+    Speech,
+    Start,
+    Stop,
+    Transcript,
+)
 from streaming.session.effects import Effect, Send, StoreAudio, Submit
 from streaming.session.snapshot import decode, encode
 from tests.support.sessions import ENDPOINTING, Driver, make_core, scripted_words, speech
@@ -24,7 +35,7 @@ def outcome(start: Start, samples: bytes, frame_bytes: int, cuts: list[int]) -> 
     for first, until in itertools.pairwise(edges):
         driver.give(Audio(first_sample=first, data=samples[first * frame_bytes : until * frame_bytes]))
     driver.give(Stop())
-    kinds = (Speech, Event, Ack)
+    kinds = (Speech, Event, Ack, Call)
     return [
         whatever_was_read(effect) if isinstance(effect, StoreAudio) else effect
         for effect in driver.effects
@@ -44,11 +55,13 @@ def whatever_was_read(block: StoreAudio) -> StoreAudio:
 def test_any_split_of_the_same_samples_does_the_same(
     rate: int, channels: int, cuts: list[int], begin: float, pause: float
 ) -> None:
-    """Speech events, jobs, stored audio, snapshots and acks are equal, and in the same order."""
+    """Speech and call events, jobs, stored audio, snapshots and acks are equal, and in the same order."""
     one = speech((begin, begin + 1.0), (begin + 1.0 + pause, 4.5), total_s=TOTAL_S, rate=rate)
     voices = [one, np.roll(one, rate // 3)][:channels]
     samples = np.stack(voices, axis=1).astype("<i2").tobytes()
-    start = Start(audio=AudioFormat(sample_rate=rate, channels=channels), endpointing=ENDPOINTING)
+    audio = AudioFormat(sample_rate=rate, channels=channels)  # type: ignore[arg-type]
+    call = CallOptions(dead_air_ms=500, talk_over_ms=300, interruption_ms=2000)
+    start = Start(audio=audio, endpointing=ENDPOINTING, call=call, redact=["card"])
     whole = outcome(start, samples, 2 * channels, [])
     assert any(isinstance(effect, Submit) for effect in whole)
     assert outcome(start, samples, 2 * channels, cuts) == whole

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from tympan_client.events import Gap, Load, MarkerReached, ServerMessage, SoundEvent, Speech, TranscriptUpdate
+from tympan_client.events import (
+    CallEvent,
+    CallSummary,
+    Gap,
+    Load,
+    MarkerReached,
+    ServerMessage,
+    SoundEvent,
+    Speech,
+    TranscriptUpdate,
+)
 from tympan_client.novelty import KEPT, Novelty
 
 
@@ -19,23 +29,28 @@ def once(seq: int) -> list[ServerMessage]:
         final(1, seq + 2),
         Gap(seq=seq + 3, from_sample=0, to_sample=100, reason="client"),
         SoundEvent(seq=seq + 4, label="no_speech", channel=0, start_ms=1000),
+        CallEvent(seq=seq + 5, kind="dead_air", phase="start", start_ms=1000),
+        CallEvent(seq=seq + 6, kind="dead_air", phase="end", start_ms=1000, end_ms=9000),
+        CallEvent(seq=seq + 7, kind="keyword", channel=1, start_ms=9100, keyword="refund", utterance=2),
+        CallSummary(seq=seq + 8, call={}),
     ]
 
 
 def test_what_comes_again_with_another_number_is_not_new() -> None:
     novelty = Novelty()
-    assert [novelty.is_new(message) for message in once(1)] == [True] * 5
-    assert [novelty.is_new(message) for message in once(6)] == [False] * 5
-    assert novelty.last_seq == 10
+    assert [novelty.is_new(message) for message in once(1)] == [True] * 9
+    assert [novelty.is_new(message) for message in once(10)] == [False] * 9
+    assert novelty.last_seq == 18
 
 
 def test_what_is_about_something_else_is_new() -> None:
     novelty = Novelty()
     for message in once(1):
         novelty.is_new(message)
-    assert novelty.is_new(Speech(seq=6, channel=0, state="started", utterance=2, at_ms=2000))
-    assert novelty.is_new(Gap(seq=7, from_sample=0, to_sample=100, reason="lost", channel=0))
-    assert novelty.is_new(final(2, 8))
+    assert novelty.is_new(Speech(seq=10, channel=0, state="started", utterance=2, at_ms=2000))
+    assert novelty.is_new(Gap(seq=11, from_sample=0, to_sample=100, reason="lost", channel=0))
+    assert novelty.is_new(final(2, 12))
+    assert novelty.is_new(CallEvent(seq=13, kind="keyword", channel=1, start_ms=9900, keyword="refund", utterance=2))
 
 
 def test_an_interim_of_an_utterance_whose_final_came_is_not_new() -> None:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.protocol.messages import Event, Gap, MarkerEcho, ServerMessage, Speech, Summary, Transcript
+from streaming.protocol.calls import CallAccount, CallSpans
+from streaming.protocol.messages import (
+    Call,
+    CallSummary,
+    Event,
+    Gap,
+    MarkerEcho,
+    ServerMessage,
+    Speech,
+    Summary,
+    Transcript,
+)
 from streaming.protocol.watching import Watching, decode_said, encode_viewer
-from streaming.session.view import MAX_WORDS, RECENT_MESSAGES, Cursor, Said, SessionView, joined
+from streaming.session.view import MAX_CALL_EVENTS, MAX_WORDS, RECENT_MESSAGES, Cursor, Said, SessionView, joined
 from tests.support.logs import SESSION, START, SUMMARY, TOKEN, final, interim, started
 
 
@@ -206,3 +217,19 @@ def test_a_viewer_that_leaves_in_the_middle_of_what_it_is_sent_misses_nothing(
     screen.show(taken[: data.draw(st.integers(0, len(taken)))])
     screen.show(Cursor(max(screen.seqs, default=0)).take(view))
     assert {utterance: len(words) for utterance, words in screen.words.items()} == lengths
+
+
+def test_a_late_viewer_gets_the_call_so_far_and_its_account() -> None:
+    none: dict[str, CallSpans] = dict.fromkeys(("talk_over", "silence", "dead_air", "hold"), CallSpans())
+    account = CallAccount(audio_ms=9, roles=[], keys=[], tones=[], keywords=[], hits=[], **none)
+    calls = [Call(kind="dead_air", phase="start", start_ms=n) for n in range(MAX_CALL_EVENTS + 5)]
+    view = view_of(started(1), *calls)
+    assert view.call_summary is None
+    view.apply(view.last_seq + 1, CallSummary(call=account))
+    view.apply(view.last_seq + 1, SUMMARY)
+    shown = [said.message for said in Cursor().take(view)]
+    assert [one.start_ms for one in shown if isinstance(one, Call)] == list(range(5, MAX_CALL_EVENTS + 5))
+    assert [type(one) for one in shown[-2:]] == [CallSummary, Summary]
+    assert view.call_events() == [one for one in shown if isinstance(one, Call)]
+    assert view.call_summary is not None
+    assert view.call_summary.call == account
