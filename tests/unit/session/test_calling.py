@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,7 +20,9 @@ from streaming.protocol.messages import (
     Transcript,
 )
 from streaming.session.calling import Calling
-from tests.support.sessions import ENDPOINTING, Driver, audio, make_core, speech
+from streaming.session.core import SessionCore
+from tests.support import tones
+from tests.support.sessions import ENDPOINTING, Driver, LoudnessDetector, audio, make_core, speech
 
 OPTIONS = CallOptions(dead_air_ms=1_500, talk_over_ms=500, interruption_ms=1_000, keywords=["alpha bravo"])
 
@@ -142,3 +145,35 @@ def test_tones_and_sounds_are_facts_remarks_of_the_model_are_not() -> None:
     assert [(key.label, key.start_ms, key.end_ms) for key in summary.call.keys] == [("5", 100, 180)]
     assert [(span.start_ms, span.end_ms) for span in summary.call.hold.spans] == [(1000, 9000)]
     assert {call.kind for call in told if isinstance(call, Call)} == {"hold", "dead_air"}
+
+
+def ringing_then_keys(redact: bool) -> Driver:
+    """Eight seconds of ringing on the agent's channel, then keys on the customer's."""
+    ringing = tones.cadence((440, 480), (2000, 4000), 8.0)
+    keyed = tones.keys("41#")
+    rows = [np.zeros(16_000 * 16), np.zeros(16_000 * 16)]
+    rows[0][: len(ringing)] = ringing
+    rows[1][16_000 * 13 : 16_000 * 13 + len(keyed)] = keyed
+    begin = msgspec.structs.replace(start(), redact=["phone"] if redact else [])
+    driver = Driver(SessionCore("s", begin, lambda name: Deaf()), answer=True)
+    driver.give(audio(np.stack([tones.pcm(row) for row in rows], axis=1)), Stop())
+    return driver
+
+
+class Deaf(LoudnessDetector):
+    """Nobody speaks."""
+
+    def probability(self, frame: np.ndarray) -> float:  # type: ignore[type-arg]
+        return 0.0
+
+
+@pytest.mark.parametrize(("redact", "labels"), [(False, ["4", "1", "#"]), (True, ["?", "?", "?"])])
+def test_real_tones_are_in_the_account_and_keys_hidden_where_numbers_are(redact: bool, labels: list[str]) -> None:
+    driver = ringing_then_keys(redact)
+    (account,) = (message.call for message in driver.sent(CallSummary))
+    assert [(key.label, key.channel) for key in account.keys] == [(label, 1) for label in labels]
+    assert [(tone.label, tone.channel) for tone in account.tones] == [("ringback", 0)]
+    ringing_until = account.tones[0].end_ms
+    assert [(span.start_ms, span.end_ms) for span in account.dead_air.spans] == [(ringing_until, 16_000)]
+    events = {event.label for event in driver.sent(Event) if event.channel == 1}
+    assert events == ({"dtmf_masked"} if redact else {"dtmf_4", "dtmf_1", "dtmf_pound"})
