@@ -83,8 +83,9 @@ def _pieces(spans: Sequence[Span]) -> Iterator[_Piece]:
         if (states := span.state.pooled) is not None:
             start = span.state.start_sample
             offset, first = start // FRAME, span.first
-            while first < span.head:
-                until = min(((first + offset) // _BLOCK_FRAMES + 1) * _BLOCK_FRAMES - offset, span.head)
+            head = min(span.head, -(-span.head_samples // FRAME))  # behind the audio's end there is nothing to hear
+            while first < head:
+                until = min(((first + offset) // _BLOCK_FRAMES + 1) * _BLOCK_FRAMES - offset, head)
                 yield _Piece(states, start, first, until - first, row + first - span.first, until <= span.keep)
                 first = until
         row += span.rows

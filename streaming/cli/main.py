@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "run the captions service",
     "transcribe": "write what is said in audio files",
     "listen": "show live captions of the microphone, or of a file",
+    "events": "say what is heard in audio files beside words",
     "watch": "show the live captions of a session that runs elsewhere",
     "doctor": "say what was found on this machine, and how fast it is",
     "models": "list what --model accepts",

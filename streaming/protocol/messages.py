@@ -419,6 +419,14 @@ class Error(_Server, tag="error", kw_only=True):
     """False: the session goes on."""
 
 
+class SoundScore(msgspec.Struct, frozen=True, kw_only=True):
+    """How sure the tagger was of a label at most, in any block of a channel."""
+
+    label: str
+    channel: int
+    score: float
+
+
 class Summary(_Server, tag="summary", kw_only=True):
     audio_ms: int
     speech_ms: int
@@ -428,6 +436,8 @@ class Summary(_Server, tag="summary", kw_only=True):
     gaps: int = 0
     encoder_frames: int = 0
     decoder_calls: int = 0
+    sounds: list[SoundScore] = []
+    """What was heard beside words, surest first in each channel; labels that scored 0.05 or more."""
     redacted: dict[str, int] = {}
     """How many numbers were hidden in finals, by what they look like."""
 

@@ -26,7 +26,7 @@ from inference.pool.interface import BLOCK_SAMPLES, FRAME_SAMPLES, Hypothesis, J
 from inference.tagging.tones import ToneState
 from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.audio.ring import PcmRing
-from streaming.protocol.messages import Event, LoadLevel, Speech
+from streaming.protocol.messages import Event, LoadLevel, SoundScore, Speech
 from streaming.session.calling import Calling
 from streaming.session.effects import Append, Effect, Send, Submit
 from streaming.session.live import LiveUtterances
@@ -355,6 +355,11 @@ class Channel:
     def waiting_answers(self) -> int:
         """Utterances that are still being analysed."""
         return len(self.live.analysed)
+
+    @property
+    def sound_scores(self) -> list[SoundScore]:
+        """How sure the tagger was of each label at most."""
+        return self._sounds.highest if self._sounds is not None and self._shared.events else []
 
     @property
     def waiting_sounds(self) -> bool:

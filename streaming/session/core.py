@@ -428,6 +428,7 @@ class SessionCore:
             words=counts.words,
             corrected=counts.corrected,
             gaps=counts.gaps,
+            sounds=[sound for channel in self._channels for sound in channel.sound_scores],
         )
 
     # -- how much is there --------------------------------------------------------------------------------------------

@@ -24,13 +24,15 @@ from inference.pool.interface import BLOCK_SAMPLES, BlockScores, EngineInfo, Hyp
 from inference.tagging.gate import GateState, SoundGate, Verdict
 from inference.tagging.hysteresis import EventTracker, TagEvent, Threshold, TrackerSettings, TrackerState
 from streaming.audio.clock import SAMPLE_RATE, samples_to_ms
-from streaming.protocol.messages import Event
+from streaming.protocol.messages import Event, SoundScore
 from streaming.session.effects import Append, Discard, Effect, Send, Submit
 
 SEGMENT_SAMPLES = 24 * SAMPLE_RATE
 """A segment of sound is followed by another after this; the model's window is 30 s."""
 MAX_WAITING = 240
 """Blocks that wait for their scores, two minutes; the oldest ones are given up then."""
+LEAST_SCORE = 0.05
+"""Labels that were never surer are not in the summary."""
 SOUNDS_DEADLINE_S = 1.0
 """Behind interims, which have half a second."""
 
@@ -72,6 +74,7 @@ class SoundsState(msgspec.Struct, frozen=True, array_like=True):
     verdicts: list[Verdict]
     assigned_until: int
     revision: int
+    highest: list[float]
 
 
 @dataclass(slots=True)
@@ -94,10 +97,12 @@ class ChannelSounds:
     _assigned_until: int = 0
     _revision: int = 0
     """Of the newest sounds job on an utterance: -1, -2 ... Other jobs have revisions above 0."""
+    _highest: list[float] = field(init=False)
     _tracker: EventTracker = field(init=False)
 
     def __post_init__(self) -> None:
         thresholds = {label: Threshold(*each) for label, each in self.model.sound_thresholds.items()}
+        self._highest = [0.0] * len(self.model.sounds)
         self._tracker = EventTracker(self.model.sounds, TrackerSettings(thresholds))
 
     # -- the clock ------------------------------------------------------------------------------------------------
@@ -240,6 +245,7 @@ class ChannelSounds:
             block = self._waiting.popleft()
             if block.scores is not None:
                 self._last = block.scores
+                self._highest = [max(pair) for pair in zip(self._highest, block.scores, strict=True)]
             elif block.verdict == "quiet":
                 self._last = None
             effects += self._say(self._tracker.blocks(block.first_sample, block.until_sample, self._last))
@@ -263,6 +269,13 @@ class ChannelSounds:
             )
             for event in events
         ]
+
+    @property
+    def highest(self) -> list[SoundScore]:
+        """How sure it was of each label at most, where it was at all; the surest first."""
+        found = zip(self.model.sounds, self._highest, strict=True)
+        said = [SoundScore(label=label, channel=self.channel, score=round(score, 3)) for label, score in found]
+        return sorted((each for each in said if each.score >= LEAST_SCORE), key=lambda each: -each.score)
 
     # -- what is there --------------------------------------------------------------------------------------------
 
@@ -295,6 +308,7 @@ class ChannelSounds:
             list(self._verdicts),
             self._assigned_until,
             self._revision,
+            list(self._highest),
         )
 
     def restore(self, state: SoundsState) -> None:
@@ -305,6 +319,7 @@ class ChannelSounds:
         self._segments = {segment.id: segment for segment in state.segments}
         self._last, self._verdicts = state.last, deque(state.verdicts)
         self._assigned_until, self._revision = state.assigned_until, state.revision
+        self._highest = state.highest
         if any(segment.start_sample > segment.appended_until for segment in state.segments):
             raise ValueError("a segment of sound ends before it begins")
 

@@ -113,7 +113,7 @@ def together(*parts: Blocks) -> Blocks:
 def cross_validate(
     blocks: Blocks, clips: Blocks, epochs: int, seed: int, bar: Progress
 ) -> tuple[list[float], torch.Tensor]:
-    """(share of ESC-10's clips named rightly in each fold, scores of all blocks), by heads that never heard the fold."""
+    """(share of ESC-10's clips named rightly in each fold, scores of all blocks); no head has heard the fold."""
     accuracy: list[float] = []
     scores = torch.zeros(len(blocks.x), len(LABELS))
     for fold in range(1, FOLDS + 1):

@@ -7,7 +7,7 @@ Fields and messages that this version does not know are tolerated.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -256,6 +256,8 @@ class Summary(ServerEvent):
     gaps: int = 0
     encoder_frames: int = 0
     decoder_calls: int = 0
+    sounds: Sequence[Mapping[str, Any]] = ()
+    """`label`, `channel`, `score`: how sure the tagger was at most of what it heard beside words, surest first."""
     redacted: Mapping[str, int] = field(default_factory=dict)
     """How many numbers were hidden in finals, by what they look like."""
 
