@@ -8,18 +8,28 @@ import msgspec
 
 from streaming.audio.clock import ms_to_samples, samples_to_ms
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.messages import Call, CallOptions, CallSummary, Event, ServerMessage, Start, Transcript
+from streaming.protocol.messages import (
+    Call,
+    CallOptions,
+    CallSummary,
+    Event,
+    Gap,
+    ServerMessage,
+    Speech,
+    Start,
+    Transcript,
+)
 from streaming.protocol.messages import Word as WireWord
 from streaming.telephony import CallEvent, CallModel, CallSettings, Word, summarise
 
 MAX_OPEN = 64
-"""Utterances without a final whose words are kept. Those of lost utterances never come."""
+"""Utterances without a final whose words are kept."""
 
 
 class CallingState(msgspec.Struct, frozen=True, array_like=True):
     model: bytes
-    words: dict[int, list[Word]]
-    """Of utterances without a final."""
+    words: dict[int, tuple[int, list[Word]]]
+    """Of utterances without a final: the channel and its words."""
 
 
 class Calling:
@@ -29,7 +39,7 @@ class Calling:
     def __init__(self, start: Start) -> None:
         """Raises ProtocolError: `unsupported`."""
         self._labels = start.audio.labels or ()
-        self._words: dict[int, list[Word]] = {}
+        self._words: dict[int, tuple[int, list[Word]]] = {}
         self._model = None if start.call is None else CallModel(start.audio.channels, call_settings(start.call))
         self._keywords = [] if start.call is None else start.call.keywords
 
@@ -58,6 +68,11 @@ class Calling:
             case Event(source="tagger" | "tones") if self._model is not None:
                 end = None if message.end_ms is None else ms_to_samples(message.end_ms)
                 self._model.sound(message.channel, message.label, message.phase, ms_to_samples(message.start_ms), end)
+            case Speech(state="started") if self._model is not None:
+                self._keep(message.utterance, message.channel, [])
+            case Gap(reason="lost"):  # the next final of the channel will not come
+                lost = [utterance for utterance, (channel, _) in self._words.items() if channel == message.channel]
+                self._words.pop(min(lost, default=0), None)
         return []
 
     def advance(self, decided_until: Sequence[int]) -> list[ServerMessage]:
@@ -72,13 +87,16 @@ class Calling:
         return [*ended, CallSummary(call=summarise(self._model, self._labels))]
 
     def _read(self, model: CallModel, message: Transcript) -> list[CallEvent]:
-        before = self._words.pop(message.utterance, [])
+        _, before = self._words.pop(message.utterance, (0, []))
         words = [*before[: message.from_word], *(_word(word) for word in message.words)]
         if not message.final:
-            self._words[message.utterance] = words
-            if len(self._words) > MAX_OPEN:
-                del self._words[next(iter(self._words))]
+            self._keep(message.utterance, message.channel, words)
         return model.words(message.channel, message.utterance, words, final=message.final)
+
+    def _keep(self, utterance: int, channel: int, words: list[Word]) -> None:
+        self._words[utterance] = (channel, words)
+        if len(self._words) > MAX_OPEN:
+            del self._words[next(iter(self._words))]
 
     def _say(self, events: Sequence[CallEvent]) -> list[ServerMessage]:
         return [

@@ -18,6 +18,7 @@ import msgspec
 from streaming.protocol.messages import (
     Analysis,
     Event,
+    Gap,
     InterimPolicy,
     RedactKind,
     ServerMessage,
@@ -33,12 +34,13 @@ from streaming.transcript.text import plain_text
 KEY: Final = "dtmf_"
 MASKED_KEY: Final = "dtmf_masked"
 MAX_OPEN: Final = 64
-"""Utterances without a final; beyond it the oldest are forgotten. Those of lost utterances never come."""
+"""Utterances without a final; beyond it the oldest are forgotten."""
 
 
 class OpenWords(msgspec.Struct, array_like=True):
     """An utterance without a final."""
 
+    channel: int
     policy: InterimPolicy
     heard: list[Word] = []
     """Its words as they came ..."""
@@ -104,7 +106,9 @@ class Redactor:
             return message
         match message:
             case Speech(state="started"):
-                self._open(message.utterance)
+                self._open(message.utterance, message.channel)
+            case Gap(reason="lost"):
+                self._lose(message.channel)
             case Transcript():
                 return self._transcript(message)
             case Event():
@@ -122,7 +126,7 @@ class Redactor:
     # -- captions ---------------------------------------------------------------------------------------------------
 
     def _transcript(self, message: Transcript) -> Transcript:
-        known = self._open(message.utterance)
+        known = self._open(message.utterance, message.channel)
         words = [*known.heard[: message.from_word], *message.words]
         if message.final:
             said = self._final(message, known, words)
@@ -137,13 +141,19 @@ class Redactor:
             message, from_word=same, words=said[same:], text=plain_text(said) if message.final else message.text
         )
 
-    def _open(self, utterance: int) -> OpenWords:
+    def _open(self, utterance: int, channel: int) -> OpenWords:
         opened = self._state.open
         if utterance not in opened:
-            opened[utterance] = OpenWords(self._state.policy)
+            opened[utterance] = OpenWords(channel, self._state.policy)
             if len(opened) > MAX_OPEN:
                 del opened[next(iter(opened))]
         return opened[utterance]
+
+    def _lose(self, channel: int | None) -> None:
+        """The next final of a channel will not come."""
+        opened = self._state.open
+        if mine := [utterance for utterance, words in opened.items() if words.channel == channel]:
+            del opened[min(mine)]
 
     def _interim(self, message: Transcript, known: OpenWords, words: Sequence[Word]) -> list[Word]:
         first_ms = words[0].start_ms if words else 0

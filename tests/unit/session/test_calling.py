@@ -13,7 +13,9 @@ from streaming.protocol.messages import (
     CallOptions,
     CallSummary,
     Event,
+    Gap,
     ServerMessage,
+    Speech,
     Start,
     Stop,
     Summary,
@@ -22,6 +24,7 @@ from streaming.protocol.messages import (
 from streaming.session.calling import Calling
 from streaming.session.core import SessionCore
 from tests.support import tones
+from tests.support.masking import line
 from tests.support.sessions import ENDPOINTING, Driver, LoudnessDetector, audio, make_core, speech
 
 OPTIONS = CallOptions(dead_air_ms=1_500, talk_over_ms=500, interruption_ms=1_000, keywords=["alpha bravo"])
@@ -177,3 +180,14 @@ def test_real_tones_are_in_the_account_and_keys_hidden_where_numbers_are(redact:
     assert [(span.start_ms, span.end_ms) for span in account.dead_air.spans] == [(ringing_until, 16_000)]
     events = {event.label for event in driver.sent(Event) if event.channel == 1}
     assert events == ({"dtmf_masked"} if redact else {"dtmf_4", "dtmf_1", "dtmf_pound"})
+
+
+def test_words_of_an_utterance_that_is_lost_are_forgotten() -> None:
+    calling = Calling(start())
+    calling.hear(Speech(channel=0, state="started", utterance=1, at_ms=0))
+    for utterance, channel in ((2, 1), (3, 0)):
+        calling.hear(line("alpha", final=False, utterance=utterance, channel=channel))
+    calling.hear(Gap(from_sample=0, to_sample=5, reason="lost", channel=0))
+    state = calling.state()
+    assert state is not None
+    assert list(state.words) == [2, 3]

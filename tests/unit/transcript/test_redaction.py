@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.protocol.messages import Analysis, Event, RedactKind, Speech, TimedWord, Transcript
+from streaming.protocol.messages import Analysis, Event, Gap, RedactKind, Speech, TimedWord, Transcript
 from tests.support.masking import conversation, line, masked, redactor
 
 
@@ -257,6 +257,17 @@ def test_each_number_counts_once_however_many_utterances_it_has() -> None:
     by = redactor("card", "dob")
     conversation(by, [(0, "4111 1111"), (5, "1111 1111"), (100, "May 3 1984"), (200, "two"), (300, "12345")])
     assert by.counts() == {"card": 1, "dob": 1, "digits": 1}
+
+
+def test_an_utterance_that_is_lost_is_forgotten() -> None:
+    by = redactor()
+    for utterance, channel in ((1, 0), (2, 1), (3, 0)):
+        by.mask(line("hello", final=False, utterance=utterance, channel=channel))
+    by.mask(Gap(from_sample=0, to_sample=5, reason="lost", channel=0))
+    by.mask(Gap(from_sample=0, to_sample=5, reason="client"))
+    state = by.state()
+    assert state is not None
+    assert list(state.open) == [2, 3]
 
 
 def test_utterances_whose_final_never_comes_are_forgotten_in_the_end() -> None:
