@@ -60,9 +60,17 @@ class TagHead(nn.Module):
             x: (n, context_blocks, layers, 2 * d_model), the newest block last.
             known: bool (n, context_blocks): there is such a block.
         """
+        return self.attend(self.embed(x), known)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Each block by itself: (..., layers, 2 * d_model) to (..., layers, hidden)."""
         normal = (x - self.mean) / self.deviation
-        h = torch.einsum("ntld,ldh->ntlh", normal, self.project) + self.bias
-        h = self.dropout(nn.functional.gelu(h))
+        h = torch.einsum("...ld,ldh->...lh", normal, self.project) + self.bias
+        embedded: Tensor = self.dropout(nn.functional.gelu(h))
+        return embedded
+
+    def attend(self, h: Tensor, known: Tensor) -> Tensor:
+        """Logits (n, labels) from what `embed` made of each item's blocks, (n, context_blocks, layers, hidden)."""
         weight = (h * self.time_query).sum(-1) + self.age[:, None]
         weight = weight.masked_fill(~known[:, :, None], -torch.inf).softmax(dim=1)
         lately = (weight[..., None] * h).sum(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from inference.tagging.hysteresis import Threshold
 from training.events.sources import LABELS
 
 CONTEXT = 4
-_BATCH = 512
+_CLIPS = 24  # that make a batch
 _RATE = 2e-3
 _DECAY = 1e-2
 
@@ -34,12 +35,16 @@ class Blocks:
     def pick(self, chosen: Tensor) -> Blocks:
         return Blocks(self.x[chosen], self.truth[chosen], self.place[chosen], self.fold[chosen])
 
-    def windows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, CONTEXT, layers, 2 * d_model) and which of it there is, the newest last."""
+    def windows(self) -> tuple[Tensor, Tensor]:
+        """Of each block the places of those that lead to it and its own, (n, CONTEXT), and which of them there are."""
         back = torch.arange(CONTEXT - 1, -1, -1)
-        known = back <= self.place[index, None]
-        at = (index[:, None] - back).clamp(min=0)
-        return self.x[at].float() * known[..., None, None], known
+        known = back <= self.place[:, None]
+        return (torch.arange(len(self.place))[:, None] - back).clamp(min=0), known
+
+    def clips(self) -> list[Tensor]:
+        """The places of each clip's blocks."""
+        starts = torch.nonzero(self.place == 0).flatten().tolist()
+        return [torch.arange(first, until) for first, until in pairwise([*starts, len(self.place)])]
 
 
 def fit(blocks: Blocks, epochs: int, seed: int, tell: Callable[[], None]) -> TagHead:
@@ -49,7 +54,8 @@ def fit(blocks: Blocks, epochs: int, seed: int, tell: Callable[[], None]) -> Tag
     head = TagHead(LABELS, layers, width // 2, CONTEXT)
     sample = blocks.x[torch.randperm(len(blocks.x))[:20_000]].float()
     head.mean, head.deviation = sample.mean(0), sample.std(0).clamp(min=1e-3)
-    steps = epochs * -(-len(blocks.x) // _BATCH)
+    clips = blocks.clips()
+    steps = epochs * -(-len(clips) // _CLIPS)
     optimiser = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     said = blocks.truth >= 0
@@ -57,12 +63,13 @@ def fit(blocks: Blocks, epochs: int, seed: int, tell: Callable[[], None]) -> Tag
     weight = (0.25 / often).clamp(1, 6)  # rare labels are not drowned
     head.train()
     for _ in range(epochs):
-        for index in torch.randperm(len(blocks.x)).split(_BATCH):
-            x, known = blocks.windows(index)
-            x = x + 0.1 * head.deviation * torch.randn_like(x) * known[..., None, None]
-            truth = blocks.truth[index]
+        for chosen in torch.randperm(len(clips)).split(_CLIPS):
+            batch = blocks.pick(torch.cat([clips[clip] for clip in chosen.tolist()]))
+            x, truth = batch.x.float(), batch.truth
+            at, known = batch.windows()
+            logits = head.attend(head.embed(x + 0.1 * head.deviation * torch.randn_like(x))[at], known)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                head(x, known), truth.clamp(min=0), reduction="none", pos_weight=weight
+                logits, truth.clamp(min=0), reduction="none", pos_weight=weight
             )
             optimiser.zero_grad()
             (loss * (truth >= 0)).sum(1).mean().backward()
@@ -75,8 +82,9 @@ def fit(blocks: Blocks, epochs: int, seed: int, tell: Callable[[], None]) -> Tag
 @torch.inference_mode()
 def predict(head: TagHead, blocks: Blocks) -> Tensor:
     """Probabilities (n, labels)."""
-    indices = torch.arange(len(blocks.x)).split(2048)
-    return torch.cat([head(*blocks.windows(index)).sigmoid() for index in indices])
+    embedded = torch.cat([head.embed(part.float()) for part in blocks.x.split(2048)])
+    at, known = blocks.windows()
+    return head.attend(embedded[at], known).sigmoid()
 
 
 def thresholds(scores: Tensor, truth: Tensor, false_per_hour: float) -> dict[str, Threshold]:
