@@ -21,10 +21,13 @@ from starlette.websockets import WebSocket
 from streaming.media.decoder import Decoders
 from streaming.protocol.credentials import Keyring, echoed_subprotocol
 from streaming.protocol.dialect import Dialect, Handshake
+from streaming.protocol.dialects.assemblyai import AssemblyAI
 from streaming.protocol.dialects.deepgram.live import DeepgramLive
 from streaming.protocol.dialects.deepgram.request import refusal as deepgram_refusal
 from streaming.protocol.dialects.openai.errors import refusal as openai_refusal
 from streaming.protocol.dialects.openai.realtime import OpenAIRealtime
+from streaming.protocol.dialects.plain import PlainSocket
+from streaming.protocol.dialects.plain import refusal as plain_refusal
 from streaming.protocol.errors import ProtocolError
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
@@ -49,6 +52,8 @@ class DialectRoute:
     refusal: Refusal
     headers: Callable[[Handshake], dict[str, str]] = lambda handshake: {}
     """Of the upgrade."""
+    refused_early: bool = True
+    """Where there is no room, before the upgrade; False: the dialect has its own words for it."""
     guarded: bool = True
     """By API keys; False: the dialect looks at who comes by itself."""
 
@@ -59,6 +64,8 @@ ROUTES: Final[Sequence[DialectRoute]] = (
     ),
     DialectRoute("/v1/realtime", OpenAIRealtime, openai_refusal),
     DialectRoute("/realtime", OpenAIRealtime, openai_refusal),
+    DialectRoute("/v3/ws", AssemblyAI, plain_refusal),
+    DialectRoute("/", PlainSocket, plain_refusal, refused_early=False),
 )
 
 
@@ -90,9 +97,9 @@ class _Endpoint:
         try:
             self._look_at(websocket)
             dialect = self._route.open(handshake)
-            if dialect.start is None:
+            if dialect.start is None and self._route.refused_early:
                 self._service.check_room()
-            else:
+            if dialect.start is not None:
                 runner = await self._service.new_session(dialect.start)
         except ProtocolError as error:
             self._service.metrics.errors.labels(error.code).inc()

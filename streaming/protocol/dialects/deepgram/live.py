@@ -31,6 +31,7 @@ from streaming.protocol.dialects.deepgram.shapes import (
     timestamp,
 )
 from streaming.protocol.dialects.parameters import Parameters
+from streaming.protocol.dialects.payloads import json_text
 from streaming.protocol.dialects.samples import SampleClock
 from streaming.protocol.dialects.utterances import Utterance, Utterances
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
@@ -59,7 +60,6 @@ NOTHING_HEARD: Final = Close(
 UNDECODABLE: Final = Close(1008, "DATA-0000: the audio cannot be decoded")
 _OPUS_CONTAINERS: Final = (b"OggS", b"\x1a\x45\xdf\xa3")
 _MARKER: Final = "finalize"
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class _Configure(msgspec.Struct, tag_field="type", tag="Configure"):
@@ -152,7 +152,7 @@ class DeepgramLive:
         try:
             message = _decoder.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return [Reply(_json(_schema_error("not one of KeepAlive, Finalize, CloseStream, Configure")))]
+            return [Reply(json_text(_schema_error("not one of KeepAlive, Finalize, CloseStream, Configure")))]
         match message:
             case _Finalize():
                 self._finalizing.append(_Finalizing())
@@ -162,7 +162,7 @@ class DeepgramLive:
             case _Configure(keyterms=keyterms):
                 body: dict[str, object] = {"type": "ConfigureSuccess", "request_id": self._request_id}
                 kept = list(self._listen.keyterms) if keyterms is None else keyterms
-                return [Reply(_json({**body, "keyterms": kept}))]
+                return [Reply(json_text({**body, "keyterms": kept}))]
         return []
 
     def _close_stream(self) -> list[Outcome]:
@@ -191,9 +191,9 @@ class DeepgramLive:
                     "model_uuid": model_uuid(model),
                 }
             case Summary(audio_ms=audio_ms):
-                return [_json(self._summary(audio_ms))]
+                return [json_text(self._summary(audio_ms))]
             case Error(fatal=True, code=code, message=text) if code != "idle_timeout":
-                return [_json({"type": "Error", "variant": code, "description": text, "message": text})]
+                return [json_text({"type": "Error", "variant": code, "description": text, "message": text})]
         return []
 
     def goodbye(self, code: int, reason: str) -> Close:
@@ -218,7 +218,7 @@ class DeepgramLive:
             said.append(self._freeze(channel, self._alternative(), silence_until))
         if self._listen.vad_events:
             place = [channel, self._channels]
-            said.append(_json({"type": "SpeechStarted", "channel": place, "timestamp": seconds(message.at_ms)}))
+            said.append(json_text({"type": "SpeechStarted", "channel": place, "timestamp": seconds(message.at_ms)}))
         return said
 
     def _transcript(self, message: Transcript) -> list[Payload]:
@@ -282,7 +282,7 @@ class DeepgramLive:
             return []
         self._last_word_ms[channel] = None
         place = [channel, self._channels]
-        return [_json({"type": "UtteranceEnd", "channel": place, "last_word_end": seconds(ended_ms)})]
+        return [json_text({"type": "UtteranceEnd", "channel": place, "last_word_end": seconds(ended_ms)})]
 
     def _marker(self) -> list[Payload]:
         finalizing = next(one for one in self._finalizing if one.waits_for is None)
@@ -334,7 +334,7 @@ class DeepgramLive:
             "channel": {"alternatives": [heard]},
             "metadata": self._metadata,
         }
-        return _json({**body, **fields})
+        return json_text({**body, **fields})
 
     def _summary(self, audio_ms: int) -> dict[str, object]:
         return {
@@ -353,7 +353,3 @@ class DeepgramLive:
 def _schema_error(text: str) -> dict[str, object]:
     """What the client sent is not repeated: it may be speech."""
     return {"type": "Error", "variant": "SchemaError", "description": text, "message": ""}
-
-
-def _json(body: object) -> Payload:
-    return _encode(body).decode()

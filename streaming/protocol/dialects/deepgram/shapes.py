@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from streaming.protocol.dialects.spelling import bare_words
 from streaming.protocol.messages import Event, ModelInfo, Word
 from streaming.protocol.words import plain_text
 
@@ -49,58 +49,31 @@ class ModelShape(msgspec.Struct, kw_only=True):
     arch: str
 
 
-class _Bare(msgspec.Struct):
-    """A word without its punctuation, for joining."""
-
-    text: str
-    glued: bool
-
-
 def alternative(words: Sequence[Word], *, punctuate: bool, language: str | None) -> Alternative:
     """
     Args:
         punctuate: as the model writes; else words in lower case without punctuation.
         language: where languages are asked for.
     """
-    shapes: list[WordShape] = []
-    bare_words: list[_Bare] = []
-    for word in words:
-        bare = bare_word(word.text)
-        if not bare:
-            continue  # pure punctuation
-        shapes.append(
-            WordShape(
-                word=bare,
-                start=seconds(word.start_ms),
-                end=seconds(word.end_ms),
-                confidence=word.confidence,
-                punctuated_word=word.text if punctuate else UNSET,
-                language=language or UNSET,
-            )
+    bare = bare_words(words)
+    shapes = [
+        WordShape(
+            word=spelt.text,
+            start=seconds(spelt.word.start_ms),
+            end=seconds(spelt.word.end_ms),
+            confidence=spelt.word.confidence,
+            punctuated_word=spelt.word.text if punctuate else UNSET,
+            language=language or UNSET,
         )
-        bare_words.append(_Bare(bare, word.glued))
+        for spelt in bare
+    ]
     confidence = sum(shape.confidence for shape in shapes) / len(shapes) if shapes else 0.0
     return Alternative(
-        transcript=plain_text(words) if punctuate else plain_text(bare_words),
+        transcript=plain_text(words if punctuate else bare),
         confidence=round(confidence, 4),
         words=shapes,
         languages=[language] if language else UNSET,
     )
-
-
-def bare_word(text: str) -> str:
-    """Lower case, without punctuation at its ends: "Don't," is "don't". Empty where there is nothing else."""
-    begin, end = 0, len(text)
-    while begin < end and _is_punctuation(text[begin]):
-        begin += 1
-    while begin < end and _is_punctuation(text[end - 1]):
-        end -= 1
-    return text[begin:end].lower()
-
-
-def _is_punctuation(char: str) -> bool:
-    """Unicode's punctuation and separators only, so that signs of currencies and of vowels stay."""
-    return char != "%" and unicodedata.category(char)[0] in "PZ"
 
 
 def audio_event(event: Event) -> AudioEvent:

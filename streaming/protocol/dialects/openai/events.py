@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from streaming.protocol.dialect import Payload
 from streaming.protocol.dialects.openai.errors import error_object
+from streaming.protocol.dialects.payloads import json_text
 
-_encode: Final = msgspec.json.Encoder().encode
 _TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
 
 
@@ -73,7 +71,7 @@ class Events:
 
     def event(self, kind: str, body: dict[str, Any]) -> Payload:
         self._last_event += 1
-        return _encode({"type": kind, "event_id": f"event_{self._name}{self._last_event:06}", **body}).decode()
+        return json_text({"type": kind, "event_id": f"event_{self._name}{self._last_event:06}", **body})
 
 
 def _shown(item_id: str, transcript: str | None) -> dict[str, object]:

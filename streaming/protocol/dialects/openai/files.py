@@ -12,6 +12,7 @@ import msgspec
 
 from streaming.protocol.dialects.openai.languages import language_name
 from streaming.protocol.dialects.parameters import Parameters
+from streaming.protocol.dialects.payloads import json_text
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import Start, Task, TaskName, Transcript, Word
 from streaming.protocol.words import plain_text
@@ -100,7 +101,7 @@ def done_event(finals: Sequence[Transcript], audio_s: float) -> dict[str, object
 
 
 def event_stream_data(body: dict[str, object]) -> str:
-    return f"data: {msgspec.json.encode(body).decode()}\n\n"
+    return f"data: {json_text(body)}\n\n"
 
 
 def _segment(place: int, words: Sequence[Word]) -> dict[str, object]:
