@@ -37,8 +37,8 @@ def load_tagger(name: str, config: WhisperConfig, device: torch.device) -> Tagge
         return ClassifierTagger(name.removeprefix(HUB), device)
     if name != BUILTIN:
         raise EngineStartError(f"There is no tagger {name!r}: it is `builtin`, `off`, or `hub:` and a model's name.")
-    head = TagHead.load() if False else None
-    if head and head.fits(config.encoder_layers, config.d_model):
+    head = TagHead.load()
+    if head.fits(config.encoder_layers, config.d_model):
         return head
     log.info("the built-in tagger is of another encoder: nothing is heard beside words; see engine.tagger")
     return None
