@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from rich.console import Console
 from tympan_client import Event, Summary, TympanError
 from tympan_client.address import DEFAULT_URL, connect_error, stream_url
+from tympan_client.connection import key_headers
 from tympan_client.events import ErrorEvent, UnknownEvent, parse_event
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -76,6 +77,7 @@ async def follow(url: str, show: Callable[[Event], None], pause_s: float = PAUSE
             async with connect(
                 f"{url}?after={after}",
                 subprotocols=[SUBPROTOCOL],
+                additional_headers=key_headers(),
                 compression=None,
                 max_size=None,
                 open_timeout=OPEN_TIMEOUT_S,

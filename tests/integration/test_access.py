@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tympan_client import Endpointing, TranscriptUpdate, TympanClient, TympanError
+from tympan_client.options import ConnectionOptions
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -13,6 +15,7 @@ from streaming.cli.serve import check_access
 from streaming.config import AuthSettings, Config, ConfigError, ServerSettings
 from streaming.transport.access import read_keyring
 from tests.support.live import Live, live_server
+from tests.support.sessions import speech
 
 KEY = "a key of the kiosk".replace(" ", "-")
 AUTH = AuthSettings(keys=(KEY,))
@@ -104,3 +107,31 @@ def test_other_machines_may_not_connect_unless_somebody_said_so(host: str) -> No
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_this_machine_may(host: str) -> None:
     check_access(Config(server=ServerSettings(host=host)))
+
+
+class TestClient:
+    async def heard(self, live: Live, **options: Any) -> str:
+        client = TympanClient(live.url, endpointing=Endpointing(min_silence_ms=500), **options)
+        texts = []
+        async for event in client.stream(speech((0.5, 1.5), total_s=3.0).tobytes()):
+            if isinstance(event, TranscriptUpdate) and event.final:
+                texts.append(event.text or "")
+        return " ".join(texts)
+
+    async def test_the_key_is_an_option(self) -> None:
+        async with live_server(auth=AUTH) as live:
+            assert await self.heard(live, api_key=KEY)
+
+    async def test_or_stands_in_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TYMPAN_API_KEY", KEY)
+        async with live_server(auth=AUTH) as live:
+            assert await self.heard(live)
+
+    async def test_without_it_the_client_says_what_is_missing(self) -> None:
+        async with live_server(auth=AUTH) as live:
+            with pytest.raises(TympanError, match="API key") as refused:
+                await self.heard(live)
+            assert (refused.value.code, refused.value.retryable) == ("unauthorized", False)
+
+    def test_it_is_not_shown(self) -> None:
+        assert KEY not in repr(ConnectionOptions(api_key=KEY))

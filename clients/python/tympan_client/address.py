@@ -11,6 +11,7 @@ from tympan_client.protocol import ROUTE
 
 DEFAULT_URL = "ws://127.0.0.1:8765"
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+UNAUTHORIZED = 401
 NOT_READY = (429, 502, 503, 504)
 """HTTP statuses of a server that is starting, or of a proxy before one that is away or busy."""
 
@@ -33,6 +34,8 @@ def connect_error(url: str, error: Exception) -> TympanError:
     match error:
         case InvalidStatus() if error.response.status_code in NOT_READY:
             return TympanError("unreachable", f"the server at {url} is not ready yet", retryable=True)
+        case InvalidStatus() if error.response.status_code == UNAUTHORIZED:
+            return TympanError("unauthorized", f"the server at {url} wants an API key: api_key, or TYMPAN_API_KEY")
         case InvalidStatus():
             status = error.response.status_code
             return TympanError("not_tympan", f"{url} refused the connection with HTTP status {status}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,15 +16,19 @@ from tympan_client.options import Codec
 from tympan_client.protocol import SUBPROTOCOLS
 
 CLOSE_TIMEOUT_S = 2.0
+KEY_VARIABLE = "TYMPAN_API_KEY"
 
 
 @asynccontextmanager
-async def open_socket(url: str, codec: Codec, open_timeout_s: float) -> AsyncIterator[ClientConnection]:
-    """Raises TympanError: `unreachable` or `not_tympan`."""
+async def open_socket(
+    url: str, codec: Codec, open_timeout_s: float, api_key: str | None = None
+) -> AsyncIterator[ClientConnection]:
+    """Raises TympanError: `unreachable`, `unauthorized` or `not_tympan`."""
     try:
         socket = await connect(
             url,
             subprotocols=[Subprotocol(SUBPROTOCOLS[codec])],
+            additional_headers=key_headers(api_key),
             compression=None,
             open_timeout=open_timeout_s,
             ping_interval=None,  # `answers` pings
@@ -35,6 +40,12 @@ async def open_socket(url: str, codec: Codec, open_timeout_s: float) -> AsyncIte
         yield socket
     finally:
         await close(socket)
+
+
+def key_headers(api_key: str | None = None) -> dict[str, str]:
+    """For the handshake. None: the environment's key, if there is one."""
+    key = api_key or os.environ.get(KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def close(socket: ClientConnection) -> None:

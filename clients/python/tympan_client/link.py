@@ -127,7 +127,7 @@ class Link:
         """One connection, until the session is over. Raises TympanError: why the connection ended before."""
         opened = self._protocol.ready is not None
         timeout_s = RESUME_OPEN_TIMEOUT_S if opened else OPEN_TIMEOUT_S
-        async with open_socket(self._url, self._protocol.codec, timeout_s) as socket:
+        async with open_socket(self._url, self._protocol.codec, timeout_s, self._options.api_key) as socket:
             tasks = [asyncio.create_task(self._write(socket)), asyncio.create_task(self._watch(socket))]
             try:
                 await self._read(socket, tasks, READY_TIMEOUT_S if opened else None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tympan_client.errors import TympanError
@@ -135,6 +135,8 @@ class SessionOptions:
 class ConnectionOptions:
     """How a session is kept alive when its connection is lost."""
 
+    api_key: str | None = field(default=None, repr=False)
+    """Where the server wants one. None: the environment's TYMPAN_API_KEY, if it is set."""
     reconnect: bool = True
     """Connect again and resume the session. False: a lost connection is raised."""
     resume_window_s: float = 60.0
