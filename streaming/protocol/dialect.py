@@ -69,6 +69,8 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
     unix_s: float = 0.0
     """Wall-clock time, for what is shown to people."""
     max_message_bytes: int = 1 << 20
+    start_timeout_s: float = 10.0
+    """For the first message of clients that have something to say at once."""
     idle_timeout_s: float = 300.0
 
 

@@ -128,6 +128,7 @@ class _Endpoint:
             now=self._clock(),
             unix_s=time.time(),
             max_message_bytes=MESSAGE_FACTOR * settings.max_message_bytes,
+            start_timeout_s=settings.start_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
         )
 

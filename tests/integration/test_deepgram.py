@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from streaming.config import AuthSettings, MediaSettings
 from streaming.transport.dialects import SESSION_HEADER
 from tests.support.live import PATIENCE_S, Live, live_server
+from tests.support.polling import eventually
 from tests.support.sessions import speech
 from tests.support.sounds import encoded
 
@@ -105,6 +106,20 @@ async def test_audio_that_is_none_is_told_and_costs_nothing_lasting() -> None:
         assert [one["type"] for one in heard] == ["Error"]
         assert code == 1008
         assert live.service.sessions == frozenset()
+
+
+async def test_a_client_that_leaves_takes_its_decoding_process_with_it() -> None:
+    async with live_server(media=MediaSettings(max_decoders=1)) as live:
+        for _ in range(3):
+            async with listening(live, "model=nova-3") as socket:
+                await send_audio(socket, encoded(SENTENCES, "flac")[:-200], 1500)
+                while json.loads(await socket.recv())["type"] != "Results":
+                    pass
+
+            async def empty() -> bool:
+                return not live.service.sessions
+
+            await eventually(empty)
 
 
 async def test_there_are_only_so_many_decoding_processes() -> None:

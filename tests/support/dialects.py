@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from inference.pool.interface import Hypothesis, Job, JobError
 from streaming.protocol.dialect import Close, Dialect, Encoded, Handshake, Outcome, Payload, Reply
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.messages import Audio, Endpointing, Start, Summary
+from streaming.protocol.messages import Audio, Endpointing, ServerMessage, Start, Summary
+from streaming.session.core import SessionCore
+from streaming.session.effects import Effect
 from tests.support.sessions import Driver, answer_to, make_core, scripted_words, speech
 
 UNIX_S = 1_700_000_000.25
@@ -29,6 +31,27 @@ def handshake(path: str = "/", query: Iterable[tuple[str, str]] | str = (), **fi
 Answers = Callable[[Job], list[str]]
 
 
+class Reader(Driver):
+    """Reads the core's outbox as a client would: in the order in which things were said."""
+
+    def __init__(self, core: SessionCore, *, answer: bool) -> None:
+        self.read: list[ServerMessage] = []
+        pop = core.outbox.pop
+
+        def pop_and_keep() -> ServerMessage | None:
+            message = pop()
+            if message is not None:
+                self.read.append(message)
+            return message
+
+        core.outbox.pop = pop_and_keep  # type: ignore[method-assign]
+        super().__init__(core, answer=answer)
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        super().carry_out(effects)
+        self.read += [message for message in self.messages if isinstance(message, Summary) and message not in self.read]
+
+
 class Talk:
     """What a client sends, and all that it hears. Jobs are answered after each message, unless `hold`."""
 
@@ -37,7 +60,7 @@ class Talk:
         self.dialect = dialect
         self.heard: list[Payload] = []
         self.closed: Close | None = None
-        self.driver: Driver | None = None
+        self.driver: Reader | None = None
         self.hold = False
         self.now = 0.0
         self._answers = answers
@@ -102,7 +125,7 @@ class Talk:
 
     def _begin(self, start: Start) -> None:
         start = msgspec.structs.replace(start, endpointing=_loud(start.endpointing))
-        self.driver = Driver(make_core(start), answer=self._at_once)
+        self.driver = Reader(make_core(start), answer=self._at_once)
         self._listen()
 
     def _carry_out(self, outcomes: Iterable[Outcome]) -> None:
@@ -131,8 +154,8 @@ class Talk:
         moved = True
         while moved:
             moved = False
-            while self._said < len(self.driver.messages):
-                message, moved = self.driver.messages[self._said], True
+            while self._said < len(self.driver.read):
+                message, moved = self.driver.read[self._said], True
                 self._said += 1
                 self.heard += self.dialect.say(message)
                 if isinstance(message, Summary):

@@ -32,7 +32,7 @@ class PlainSocket:
 
     @property
     def deadline(self) -> float | None:
-        return self._dialect.deadline if self._dialect else self._handshake.now + self._handshake.idle_timeout_s
+        return self._dialect.deadline if self._dialect else self._handshake.now + self._handshake.start_timeout_s
 
     def opened(self, now: float) -> list[Outcome]:
         return []
@@ -44,7 +44,7 @@ class PlainSocket:
 
     def timeout(self, now: float) -> list[Outcome]:
         if self._dialect is None:
-            raise ProtocolError("idle_timeout", f"no message for {self._handshake.idle_timeout_s:g} s")
+            raise ProtocolError("start_timeout", f"no message for {self._handshake.start_timeout_s:g} s")
         return [*self._dialect.timeout(now)]
 
     def say(self, message: ServerMessage) -> list[Payload]:

@@ -146,8 +146,10 @@ class TestPlainSocket:
         assert isinstance(dialect._dialect, Vosk)
 
     def test_who_says_nothing_is_sent_away(self) -> None:
-        talk = Talk(PlainSocket(handshake("/", idle_timeout_s=20.0)))
-        talk.wait(21.0)
+        talk = Talk(PlainSocket(handshake("/", start_timeout_s=5.0)))
+        talk.wait(4.9)
+        assert talk.closed is None
+        talk.wait(0.2)
         assert talk.closed is not None
 
 
