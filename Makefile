@@ -33,10 +33,11 @@ demo: $(STAMPS)/install
 	@$(BIN)/python -m streaming.cli.demo $(DEMO_ARGS)
 
 test: $(STAMPS)/dev test-tools
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST_ARGS)
 
 test-sdks: $(STAMPS)/dev
 	@command -v npm >/dev/null || $(call apt,npm)
+	@test -f /usr/include/portaudio.h || $(call apt,portaudio19-dev)
 	$(BIN)/python -m tests.sdks $(SDK_ARGS)
 
 style: $(STAMPS)/dev
