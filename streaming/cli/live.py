@@ -63,7 +63,7 @@ class LiveCaptions:
             case Analysis():
                 return [Text(f"  {answer_line(event)}", style="cyan")]
             case SoundEvent():
-                self._notice = f"({event.label})"
+                self._notice = "" if event.phase == "end" else f"({event.label})"
             case Load():
                 self._notice = "" if event.level == "normal" else f"the server is busy: {event.level.replace('_', ' ')}"
             case Reconnecting():

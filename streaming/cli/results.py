@@ -61,7 +61,7 @@ class Transcription:
                 self._decoded_ms[event.utterance] = event.decoded_until_ms
                 if event.final:
                     del self._decoded_ms[event.utterance]
-            case SoundEvent():
+            case SoundEvent(phase="end" | "instant"):
                 self.sounds.append(event)
             case Analysis():
                 self.analyses.append(event)

@@ -31,6 +31,8 @@ SEGMENT_SAMPLES = 24 * SAMPLE_RATE
 """A segment of sound is followed by another after this; the model's window is 30 s."""
 MAX_WAITING = 240
 """Blocks that wait for their scores, two minutes; the oldest ones are given up then."""
+SPEECH = "Speech"
+"""Is told of by `speech` messages and words, and by no event."""
 LEAST_SCORE = 0.05
 """Labels that were never surer are not in the summary."""
 SOUNDS_DEADLINE_S = 1.0
@@ -268,6 +270,7 @@ class ChannelSounds:
                 )
             )
             for event in events
+            if event.label != SPEECH
         ]
 
     @property

@@ -36,6 +36,7 @@ CALL = collected(
     final(2, 1, 3000, "Hello."),
     final(1, 0, 0, "Good", "morning."),
     final(3, 0, 4000),
+    SoundEvent(label="Music", channel=1, start_ms=4000, phase="start"),
     SoundEvent(label="laughs", channel=1, start_ms=5000, end_ms=6000),
     Gap(from_sample=16_000, to_sample=32_000, reason="lost"),
     summary(8000),
