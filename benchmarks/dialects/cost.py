@@ -17,8 +17,11 @@ import msgspec
 from benchmarks.circumstances import circumstances
 from streaming.protocol.codec import Codec
 from streaming.protocol.dialect import Dialect, Handshake, Payload
+from streaming.protocol.dialects.assemblyai import AssemblyAI
 from streaming.protocol.dialects.deepgram.live import DeepgramLive
 from streaming.protocol.dialects.openai.realtime import OpenAIRealtime
+from streaming.protocol.dialects.vosk import Vosk
+from streaming.protocol.dialects.whisperlive import WhisperLive
 from streaming.protocol.messages import (
     Audio,
     AudioFormat,
@@ -68,11 +71,32 @@ def openai() -> tuple[Dialect, Callable[[int], Payload]]:
     return OpenAIRealtime(Handshake(path="/v1/realtime")), lambda place: message
 
 
+def assemblyai() -> tuple[Dialect, Callable[[int], Payload]]:
+    pcm = _pcm(16_000)
+    query = (("sample_rate", "16000"), ("format_turns", "true"))
+    return AssemblyAI(Handshake(path="/v3/ws", query=query)), lambda place: pcm
+
+
+def vosk() -> tuple[Dialect, Callable[[int], Payload]]:
+    dialect, pcm = Vosk(Handshake(path="/")), _pcm(16_000)
+    dialect.receive('{"config":{"sample_rate":16000}}', 0.0)
+    return dialect, lambda place: pcm
+
+
+def whisperlive() -> tuple[Dialect, Callable[[int], Payload]]:
+    dialect, samples = WhisperLive(Handshake(path="/")), _pcm(32_000)
+    dialect.receive('{"uid":"a","language":"en"}', 0.0)
+    return dialect, lambda place: samples
+
+
 FORMATS = {
     "native, msgpack": lambda: native("msgpack"),
     "native, JSON": lambda: native("json"),
     "Deepgram": deepgram,
     "OpenAI realtime": openai,
+    "AssemblyAI": assemblyai,
+    "vosk-server": vosk,
+    "WhisperLive": whisperlive,
 }
 
 
@@ -92,6 +116,7 @@ does notice. `python -m benchmarks.dialects` measures it.
 | wire format | audio in, µs | bytes | interim out, µs | utterance out, µs |
 |---|---|---|---|---|
 {rows}
+vosk's reply to the audio is in the first figure, and the SHA-256 of Deepgram's `Metadata`.
 {made["machine"]["processor"]}, Python {made["versions"]["python"]}; the best of {REPEATS} runs of {MESSAGES} messages.
 """
 

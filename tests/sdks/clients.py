@@ -16,6 +16,20 @@ OPENAI_DIFFERENCES = (
     "`logprobs` are null; `usage` counts seconds.",
     "`semantic_vad` is a pause of 0.3 s (`high`), 0.8 s or 1.5 s (`low`).",
 )
+ASSEMBLYAI_DIFFERENCES = (
+    "`end_of_turn_confidence` is 0 or 1; a turn ends after a pause of `min_turn_silence`, 400 ms at least.",
+    "`speech_model`, `keyterms_prompt` and `language_detection` change nothing. There is no `/v3/token`.",
+)
+VOSK_DIFFERENCES = (
+    "The reply to a piece of audio is what is known at that moment, not what that piece added: who sends faster than "
+    "speech gets most words with the reply to `eof`.",
+    "`phrase_list` and `model` are ignored, and of `max_alternatives` there is one.",
+)
+WHISPERLIVE_DIFFERENCES = (
+    'Its client has no place for a key; where the server wants one, it goes with the port: `port="8765/?token=KEY"`.',
+    "`model`, `use_vad`, `initial_prompt`, `hotwords`, translation beside the transcript and diarization are ignored.",
+    "A segment is completed at a pause of a second, and when no audio has come for 1.5 s.",
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,26 @@ CLIENTS: Sequence[Client] = (
         runtime="node",
     ),
     Client(
+        "livekit",
+        "livekit-plugins-deepgram",
+        "Deepgram",
+        "livekit_stt.py",
+        whole=("file",),
+        others=(),
+        exercised="a LiveKit agent's `stt`: live with interims, begin and end of speech, and `recognize`",
+        differences=DEEPGRAM_DIFFERENCES,
+    ),
+    Client(
+        "pipecat",
+        "pipecat-ai",
+        "Deepgram and OpenAI",
+        "pipecat_stt.py",
+        live=("paced",),
+        whole=("openai",),
+        others=(),
+        exercised="`DeepgramSTTService` and `OpenAIRealtimeSTTService` in a pipeline, interims, no error frames",
+    ),
+    Client(
         "openai",
         "openai",
         "OpenAI",
@@ -89,5 +123,32 @@ CLIENTS: Sequence[Client] = (
         exercised="realtime transcription (GA: server VAD, manual commits, deltas that add up; beta: the handshake and "
         "its configuration), files as json, text, verbose_json, srt, vtt and a stream, a wrong key",
         differences=OPENAI_DIFFERENCES,
+    ),
+    Client(
+        "assemblyai",
+        "assemblyai",
+        "AssemblyAI",
+        "assemblyai_sdk.py",
+        exercised="streaming v3: Begin, turns open and formatted, SpeechStarted, Terminate, Termination, a wrong key",
+        differences=ASSEMBLYAI_DIFFERENCES,
+    ),
+    Client(
+        "vosk",
+        "vosk",
+        "vosk-server",
+        "vosk_client.py",
+        others=(),
+        exercised="the exchange of `vosk-transcriber --server` in turns: partials, results with words, the end",
+        differences=VOSK_DIFFERENCES,
+    ),
+    Client(
+        "whisperlive",
+        "whisper-live",
+        "WhisperLive",
+        "whisperlive_client.py",
+        whole=("file",),
+        others=(),
+        exercised="its streaming client; and the one that plays a file, with the SRT that it writes",
+        differences=WHISPERLIVE_DIFFERENCES,
     ),
 )

@@ -9,8 +9,9 @@ from tests.sdks.trial import MAX_POINTS, Outcome
 
 HEAD = """# Clients of other services
 
-Programs that were written for Deepgram or OpenAI work against this server unchanged: they are given its address
-in place of their own service's. How, step by step: [Deepgram](guides/deepgram.md), [OpenAI](guides/openai.md).
+Programs that were written for Deepgram, OpenAI and others work against this server unchanged: they are given its
+address in place of their own service's. How, step by step: [Deepgram](guides/deepgram.md),
+[OpenAI](guides/openai.md), [LiveKit](guides/livekit.md), [Pipecat](guides/pipecat.md).
 
 `make test-sdks` writes this page. It installs each client, unpatched, into an environment of its own, starts a
 server with the bundled model and API keys, sends it the clips of `tests/data` at the speed of speech and as
@@ -39,6 +40,8 @@ ROUTES = """
 |---|---|
 | `/v1/listen` | Deepgram: live over a WebSocket, recordings by `POST` |
 | `/v1/realtime`, `/realtime` | OpenAI's realtime transcription |
+| `/v3/ws` | AssemblyAI's streaming, version 3 |
+| `/` | WebSocket clients that know no path: WhisperLive, vosk-server |
 | `POST /v1/audio/transcriptions`, `POST /v1/audio/translations` | OpenAI's files |
 
 All stand on the server's one port and want a key where the server has any: `Authorization: Token`, `Bearer` or
@@ -72,7 +75,7 @@ def _differences(outcomes: Sequence[Outcome]) -> str:
     text = ""
     told: set[str] = set()
     for client in (outcome.client for outcome in outcomes):
-        if client.protocol in told:
+        if client.protocol in told or not client.differences:
             continue
         told.add(client.protocol)
         text += f"### {client.protocol}\n\n" + "".join(f"- {one}\n" for one in client.differences) + "\n"

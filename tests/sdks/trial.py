@@ -48,17 +48,25 @@ def environment_of(client: Client, folder: Path) -> tuple[list[str], str]:
     """The command that runs its programs, and its version. Raises PeerError, OSError."""
     if client.runtime == "python":
         python = python_of(client.name, folder, HERE / "requirements")
-        pinned = (HERE / "requirements" / f"{client.name}.txt").read_text("utf-8")
-        versions = dict(line.split("==") for line in pinned.split())
-        return [str(python)], versions[client.package]
+        return [str(python)], pinned_version(client)
     package = HERE / "requirements" / client.name
     home = folder / client.name
     home.mkdir(parents=True, exist_ok=True)
     for file in package.iterdir():
         (home / file.name).write_bytes(file.read_bytes())
     subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=home, check=True)
-    version = json.loads((package / "package.json").read_text("utf-8"))["dependencies"][client.package]
-    return ["node"], version
+    return ["node"], pinned_version(client)
+
+
+def pinned_version(client: Client) -> str:
+    listed = HERE / "requirements"
+    if client.runtime == "node":
+        package = json.loads((listed / client.name / "package.json").read_text("utf-8"))
+        return str(package["dependencies"][client.package])
+    files = (listed / f"{client.name}{ending}" for ending in (".txt", ".alone.txt"))
+    lines = [line for file in files if file.exists() for line in file.read_text("utf-8").split()]
+    versions = dict(line.split("==") for line in lines)
+    return next(version for name, version in versions.items() if name.partition("[")[0] == client.package)
 
 
 def run(client: Client, host: str, key: str, clips: dict[str, list[Spoken]], folder: Path) -> Outcome:
