@@ -17,7 +17,7 @@ from rich.progress import Progress
 from tympan_client import SessionOptions, SoundEvent, TranscriptUpdate
 
 from benchmarks.events.mixtures import Mixture, Truth
-from streaming.cli.backend import Backend, in_place
+from streaming.cli.backend import Backend, in_place, paced
 from streaming.config import load_config
 from streaming.session.service import Service
 
@@ -33,16 +33,18 @@ class Told:
     """Label, begin and end in seconds, of the tagger's."""
 
 
-async def hear(backend: Backend, pcm: NDArray[np.int16]) -> Told:
-    """One session, as fast as it goes."""
+async def hear(backend: Backend, pcm: NDArray[np.int16], *, real_time: bool = False) -> Told:
+    """One session; as fast as it goes, or as fast as it was spoken."""
     told = Told()
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         data = pcm.astype("<i2").tobytes()
-        for first in range(0, len(data), 32_000):
-            yield data[first : first + 32_000]
+        size = 3_200 if real_time else 32_000
+        for first in range(0, len(data), size):
+            yield data[first : first + size]
 
-    async with aclosing(backend.stream(chunks(), SessionOptions())) as events:
+    source = paced(chunks(), 32_000) if real_time else chunks()
+    async with aclosing(backend.stream(source, SessionOptions())) as events:
         async for event in events:
             if isinstance(event, TranscriptUpdate) and event.final:
                 told.words += [word.text for word in event.words]
@@ -68,6 +70,23 @@ def hear_all(
                 told.append(await hear(backend, pcm))
                 progress.advance(bar)
             return told, _cpu_s() - before
+
+    return asyncio.run(run())
+
+
+def cpu_in_real_time(tagger: str, streams: Sequence[NDArray[np.int16]], progress: Progress, name: str) -> float:
+    """CPU seconds of gateway and worker while these streams come side by side as fast as they were spoken."""
+
+    async def run() -> float:
+        config = load_config(flags={"engine.tagger": tagger, "engine.workers": 1})
+        bar = progress.add_task(name, total=len(streams))
+        async with in_place(Service(config)) as backend:
+            await hear(backend, np.zeros(16_000, np.int16))
+            before = _cpu_s()
+            for done in asyncio.as_completed([hear(backend, pcm, real_time=True) for pcm in streams]):
+                await done
+                progress.advance(bar)
+            return _cpu_s() - before
 
     return asyncio.run(run())
 

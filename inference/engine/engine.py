@@ -223,7 +223,7 @@ class WhisperEngine:
                 f"utterance {job.utterance} begins at {audio.start_sample} and may last {longest} samples; "
                 f"[{job.start_sample}, {job.until_sample}) was asked for",
             )
-        if job.sounds is not None and job.sounds.until_sample > audio.end_sample:
+        if job.kind == "sounds" and job.sounds is not None and job.sounds.until_sample > audio.end_sample:
             raise JobRefused("missing_audio", f"audio of utterance {job.utterance} is to be heard that is not here")
         if any(not 0 <= token < self.vocabulary.end_of_text for token in job.prefix):
             raise JobRefused("bad_job", "the prefix holds ids that are not text tokens")

@@ -27,9 +27,12 @@ class Listening:
         audio.pooled = PooledStates()
 
     def advance(self, tasks: Iterable[Task]) -> None:
-        """Encodes what wanted blocks lack. Where interims kept up with the audio there is nothing to do."""
+        """Encodes what wanted blocks lack, as far as their audio is here. Where interims kept up with the audio there
+        is nothing to do."""
         wanted = [(task.utterance.audio, task.job.sounds) for task in tasks]
-        self._encoder.advance((audio, sounds.until_sample) for audio, sounds in wanted if sounds is not None)
+        self._encoder.advance(
+            (audio, min(sounds.until_sample, audio.end_sample)) for audio, sounds in wanted if sounds is not None
+        )
 
     def score(self, tasks: Iterable[Task]) -> None:
         """Scores the blocks that are kept since the last time."""
@@ -48,16 +51,24 @@ class Listening:
         """
         if self._speech is None or not self._tagger.speech_below:
             return []
-        judged = [task for task in tasks if not task.job.prefix]
-        blocks = [_all_blocks(task.audio) for task in judged]
-        wanted = [
-            self._hearing(task.audio, known, index)
-            for task, known in zip(judged, blocks, strict=True)
-            for index in range(len(known))
-        ]
-        scores = iter(self._tagger.hear(wanted) if wanted else [])
-        most = [max((next(scores)[self._speech] for _ in known), default=1.0) for known in blocks]
+        judged = [task for task in tasks if not task.job.prefix and not self._spoken_already(task)]
+        new = [self._unjudged(task) for task in judged]
+        scores = iter(self._tagger.hear([hearing for each in new for hearing in each]) if any(new) else [])
+        most = [max((next(scores)[self._speech] for _ in each), default=1.0) for each in new]
         return [task for task, speech in zip(judged, most, strict=True) if speech < self._tagger.speech_below]
+
+    def _spoken_already(self, task: Task) -> bool:
+        """Of an interim whose kept blocks say so."""
+        assert self._speech is not None
+        heard = task.utterance.heard if task.job.kind == "interim" else []
+        return any(block.scores[self._speech] >= self._tagger.speech_below for block in heard)
+
+    def _unjudged(self, task: Task) -> list[Hearing]:
+        """What is to be scored to know whether somebody speaks: of an interim what is not kept yet."""
+        blocks = _all_blocks(task.audio)
+        known = len(task.utterance.heard) if task.job.kind == "interim" else 0
+        first = max(0, min(known, len(blocks) - 1))
+        return [self._hearing(task.audio, blocks, index) for index in range(first, len(blocks))]
 
     def answer(self, task: Task) -> tuple[BlockScores, ...]:
         """What the task's job asks for, as far as it can be known."""

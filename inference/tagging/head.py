@@ -53,15 +53,6 @@ class TagHead(nn.Module):
         self.dropout = nn.Dropout(0.3)
         self.classify = nn.Linear(2 * hidden, len(self.labels))
 
-    def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """Logits (n, labels) of each item's newest block.
-
-        Args:
-            x: (n, context_blocks, layers, 2 * d_model), the newest block last.
-            known: bool (n, context_blocks): there is such a block.
-        """
-        return self.attend(self.embed(x), known)
-
     def embed(self, x: Tensor) -> Tensor:
         """Each block by itself: (..., layers, 2 * d_model) to (..., layers, hidden)."""
         normal = (x - self.mean) / self.deviation
@@ -70,7 +61,12 @@ class TagHead(nn.Module):
         return embedded
 
     def attend(self, h: Tensor, known: Tensor) -> Tensor:
-        """Logits (n, labels) from what `embed` made of each item's blocks, (n, context_blocks, layers, hidden)."""
+        """Logits (n, labels) of each item's newest block.
+
+        Args:
+            h: what `embed` made of the item's blocks, the newest last, (n, context_blocks, layers, hidden).
+            known: bool (n, context_blocks): there is such a block.
+        """
         weight = (h * self.time_query).sum(-1) + self.age[:, None]
         weight = weight.masked_fill(~known[:, :, None], -torch.inf).softmax(dim=1)
         lately = (weight[..., None] * h).sum(dim=1)
@@ -82,13 +78,18 @@ class TagHead(nn.Module):
     @torch.inference_mode()
     def scores(self, recent: Sequence[Sequence[PooledBlock]]) -> Tensor:
         """Probabilities (n, labels), float32: of each item's newest block, the last of at most `context_blocks`."""
-        x = torch.zeros(len(recent), self.context_blocks, self.layers, 2 * self.d_model)
+        lately = [blocks[-self.context_blocks :] for blocks in recent]
+        each = {
+            id(block): block for blocks in lately for block in blocks
+        }  # a block is of several items: once is enough
+        places = {block: place for place, block in enumerate(each)}
+        embedded = self.embed(torch.stack([block.layers.flatten(1) for block in each.values()]))
+        at = torch.zeros(len(recent), self.context_blocks, dtype=torch.long)
         known = torch.zeros(len(recent), self.context_blocks, dtype=torch.bool)
-        for item, blocks in enumerate(recent):
-            blocks = blocks[-self.context_blocks :]
-            x[item, -len(blocks) :] = torch.stack([block.layers.flatten(1) for block in blocks])
+        for item, blocks in enumerate(lately):
+            at[item, -len(blocks) :] = torch.tensor([places[id(block)] for block in blocks])
             known[item, -len(blocks) :] = True
-        return self.forward(x, known).sigmoid()
+        return self.attend(embedded[at], known).sigmoid()
 
     def hear(self, wanted: Sequence[Hearing]) -> list[tuple[float, ...]]:
         """See `Tagger`; on the CPU, wherever the encoder runs: it is some ten thousandths of its work."""

@@ -345,6 +345,9 @@ class Channel:
         if found is None:
             return None
         until = found.appended_until if found.end_sample is None else found.end_sample
+        wanted = self._sounds.wanted(utterance) if self._sounds else None
+        if wanted is not None:  # sounds are heard behind its end, too
+            until = max(until, min(wanted.until_sample, found.appended_until))
         return found.start_sample, self._ring.read_bytes(found.start_sample, until)
 
     @property
