@@ -2,7 +2,7 @@
 
 Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events), `/transcript.*`
 and `/chat` below it, those of the dialects (streaming/transport/dialects.py, `*_files.py`), `/healthz` (the process
-answers), `/readyz` (sessions are taken), `/metrics`, and the captions page with its files at `/`.
+answers), `/readyz` (sessions are taken), `/metrics`, and the pages (streaming/transport/pages.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,8 +19,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -34,6 +32,7 @@ from streaming.transport.chat import chat_routes
 from streaming.transport.deepgram_files import deepgram_file_routes
 from streaming.transport.dialects import dialect_routes
 from streaming.transport.openai_files import openai_file_routes
+from streaming.transport.pages import page_routes
 from streaming.transport.sessions_rest import session_routes
 from streaming.transport.uploads import Uploads
 from streaming.transport.watch import EventStream, watch_by_websocket
@@ -50,9 +49,9 @@ BACKLOG = 1024
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
-        "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -110,20 +109,11 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
+        *page_routes(),
     ]
-    pages = pages_folder()
-    if pages is not None:
-        routes.append(Mount("/", StaticFiles(directory=pages, html=True)))
     app = Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
     return app
-
-
-def pages_folder() -> Path | None:
-    """Where the web client lies: beside the packages in a source tree, inside them when installed."""
-    here = Path(__file__).parent
-    candidates = (here.parent / "clients" / "web", here / "web")
-    return next((folder for folder in candidates if (folder / "index.html").is_file()), None)
 
 
 def listen(host: str, port: int) -> socket.socket:

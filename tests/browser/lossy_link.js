@@ -1,6 +1,6 @@
 /** A lossy link between a ResumableSession and a small model of the server; runs of it end in "" or in what went wrong. */
 
-import { ResumableSession } from "/resume.js";
+import { ResumableSession } from "/sdk/resume.js";
 
 const RATE = 16000;
 const KEPT = 40;
@@ -67,7 +67,7 @@ export function run(seed) {
   const chance = chances(seed);
   const upTo = (most) => 1 + Math.floor(chance() * most);
   const onOverflow = chance() < 0.5 ? "drop" : "wait";
-  const client = new ResumableSession(RATE, {}, KEPT);
+  const client = new ResumableSession({ sampleRate: RATE }, {}, KEPT);
   const server = new ModelServer();
   const heard = [];
   const sent = [];

@@ -11,63 +11,65 @@ from websockets.asyncio.server import Request, Response, ServerConnection
 from websockets.datastructures import Headers
 
 from streaming.protocol import messages
-from tests.support.chromium import Page, browsing, chromium
+from tests.support.browser import Tab, launched, tab
 from tests.support.resumable_server import Connection, ResumableServer, serving
 
-pytestmark = [
-    pytest.mark.skipif(chromium() is None, reason="no Chromium is installed: apt-get install chromium"),
-    pytest.mark.timeout(120),
-]
+pytestmark = pytest.mark.timeout(120)
 
 HERE = Path(__file__).parent
-FOLDERS = (HERE.parents[1] / "clients" / "web", HERE)
+WEB = HERE.parents[1] / "clients" / "web"
 TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml"}
 CLIP = HERE.parent / "data" / "question.flac"
-STATE = "document.getElementById('state').dataset.state"
 RATE = 16_000
+WORDS = "document.querySelector('tympan-captions').shadowRoot.querySelectorAll('.word').length"
 
 
 def answer_http(_: ServerConnection, request: Request) -> Response | None:
-    """The page's files, and those beside this test."""
-    if request.path == "/v1/stream":
+    """The page's files, those beside this test, and an empty page."""
+    path = request.path.partition("?")[0].lstrip("/")
+    if path == "v1/stream":
         return None
-    name = request.path.partition("?")[0].lstrip("/") or "index.html"
-    file = next((folder / name for folder in FOLDERS if (folder / name).is_file()), None)
+    places = [WEB / path, HERE / path] if path else [WEB / "page" / "index.html"]
+    file = next((place for place in places if place.is_file()), None)
+    if path == "empty":
+        return _response(http.HTTPStatus.OK, b"<!doctype html><link rel=icon href=data:,>", "text/html")
     if file is None:
-        return Response(http.HTTPStatus.NOT_FOUND, "Not Found", Headers([("Content-Length", "0")]))
-    body = file.read_bytes()
-    headers = Headers([("Content-Type", TYPES[file.suffix]), ("Content-Length", str(len(body)))])
-    return Response(http.HTTPStatus.OK, "OK", headers, body)
+        return _response(http.HTTPStatus.NOT_FOUND, b"", "text/plain")
+    return _response(http.HTTPStatus.OK, file.read_bytes(), TYPES[file.suffix])
+
+
+def _response(status: http.HTTPStatus, body: bytes, kind: str) -> Response:
+    headers = Headers([("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return Response(status, status.phrase, headers, body)
 
 
 class Browser:
-    """One page on whatever server the test scripts: the server is put in the place of the one before."""
+    """One tab on whatever server the test scripts: the server is put in the place of the one before."""
 
-    def __init__(self, page: Page, url: str, holder: list[ResumableServer]) -> None:
-        self.page = page
+    def __init__(self, opened: Tab, url: str, holder: list[ResumableServer]) -> None:
+        self.tab = opened
         self._url = url
         self._holder = holder
 
-    async def on(self, server: ResumableServer) -> Page:
+    async def on(self, server: ResumableServer, path: str = "") -> Tab:
         self._holder[:] = [server]
-        self.page.problems.clear()
-        await self.page.call("Page.navigate", url=f"http://{self._url}/?{id(server)}")
-        await self.page.wait_for("document.readyState === 'complete' && document.getElementById('microphone')")
-        return self.page
+        self.tab.problems.clear()
+        await self.tab.page.goto(f"http://{self._url}/{path}")
+        return self.tab
 
     async def run(self, server: ResumableServer, script: str) -> Any:
         """The value of the body of an async function in which the client's modules are at hand."""
-        page = await self.on(server)
-        return await page.evaluate(
-            "(async () => { const { TympanSession } = await import('/client.js'); "
-            "const { ResumableSession, Backoff, TympanError, closedError, leaveAfterMs } = await import('/resume.js'); "
-            "const url = `ws://${location.host}/v1/stream`; "
-            f"{script} }})()"
+        opened = await self.on(server, "empty")
+        return await opened.evaluate(
+            "async () => { const { TympanClient, TympanError } = await import('/sdk/index.js'); "
+            "const { Backoff, closedError, leaveAfterMs } = await import('/sdk/reconnect.js'); "
+            "const { ResumableSession } = await import('/sdk/resume.js'); "
+            f"{script} }}"
         )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
     holder: list[ResumableServer] = [ResumableServer()]
 
     async def current(socket: ServerConnection) -> None:
@@ -75,9 +77,10 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
 
     async with (
         serving(current, answer_http) as url,
-        browsing(tmp_path_factory.mktemp("browser") / "profile") as page,
+        launched() as chromium,
+        tab(chromium, f"http://{url}/empty") as opened,
     ):
-        yield Browser(page, url, holder)
+        yield Browser(opened, url, holder)
 
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -85,10 +88,12 @@ in_one_loop = pytest.mark.asyncio(loop_scope="module")
 STREAM = """
     const samples = Int16Array.from({ length: 4 * 16000 }, (_, i) => i);
     const told = [];
-    const session = new TympanSession(SETTINGS);
-    session.onevent = (message) => told.push(message);
-    const ended = new Promise((resolve) => { session.onend = (error) => resolve(error && error.code); });
-    await session.open(url, 16000);
+    const session = new TympanClient(SETTINGS);
+    session.addEventListener('message', ({ detail }) => told.push(detail));
+    const ended = new Promise((resolve) => {
+        session.addEventListener('end', ({ detail: { error } }) => resolve(error && error.code));
+    });
+    await session.connect({ sampleRate: 16000 });
     for (let at = 0; at < samples.length; at += 1600) await session.send(samples.subarray(at, at + 1600));
     session.stop();
     const error = await ended;
@@ -157,7 +162,7 @@ async def test_an_answer_is_due_for_audio_and_for_stop_but_not_in_a_pause(browse
     script = """
         const ready = { type: 'ready', session: 's', resume_token: 't', max_message_bytes: 1e6 };
         const make = (more = () => {}) => {
-            const session = new ResumableSession(16000);
+            const session = new ResumableSession({ sampleRate: 16000 });
             session.receive(ready, 0);
             more(session);
             while (session.next(1000) !== null);
@@ -239,12 +244,11 @@ async def test_a_microphone_never_waits_and_the_gap_is_what_is_lost(browser: Bro
     server = ResumableServer(Connection(cut_at=RATE), Connection(refusal=refusal))
     script = """
         const told = [];
-        const session = new TympanSession({ onOverflow: 'drop' });
-        const ended = new Promise((resolve) => { session.onend = resolve; });
-        const away = new Promise((resolve) => {
-            session.onevent = (message) => { told.push(message); if (message.type === 'reconnecting') resolve(); };
-        });
-        await session.open(url, 16000);
+        const session = new TympanClient({ onOverflow: 'drop' });
+        session.addEventListener('message', ({ detail }) => told.push(detail));
+        const ended = new Promise((resolve) => session.addEventListener('end', resolve));
+        const away = new Promise((resolve) => session.addEventListener('reconnecting', resolve));
+        await session.connect({ sampleRate: 16000 });
         await session.send(new Int16Array(16000));
         await away;
         for (let second = 0; second < 39; second++) await session.send(new Int16Array(16000));
@@ -258,17 +262,76 @@ async def test_a_microphone_never_waits_and_the_gap_is_what_is_lost(browser: Bro
 
 
 @in_one_loop
+async def test_two_channels_keep_their_clock_and_their_labels(browser: Browser) -> None:
+    server = ResumableServer(Connection(cut_at=RATE + 100))
+    script = """
+        const samples = Int16Array.from({ length: 4 * 16000 }, (_, i) => i);
+        const client = new TympanClient();
+        const ended = new Promise((resolve) => client.addEventListener('end', resolve));
+        await client.connect({ sampleRate: 16000, channels: 2, labels: ['agent', 'customer'] });
+        for (let at = 0; at < samples.length; at += 3200) await client.send(samples.subarray(at, at + 3200));
+        const { takenMs } = client;
+        client.stop();
+        await ended;
+        return takenMs;
+    """
+    assert await browser.run(server, script) == 2_000
+    assert {start.audio.channels for start in server.starts} == {2}
+    assert server.starts[0].audio.labels == ["agent", "customer"]
+    assert server.state.pcm == PCM
+
+
+@in_one_loop
+async def test_another_page_goes_on_where_this_one_was(browser: Browser) -> None:
+    """What `save` keeps is enough: nothing is lost, though the first page never said goodbye."""
+    server = ResumableServer()
+    half = STREAM.replace("SETTINGS", "{}").replace("at < samples.length", "at < samples.length / 2")
+    first = half[: half.index("session.stop()")] + "return JSON.stringify(session.save());"
+    saved = await browser.run(server, first)
+    second = f"""
+        const saved = {saved};
+        const samples = Int16Array.from({{ length: 4 * 16000 }}, (_, i) => i);
+        const told = [];
+        const client = new TympanClient();
+        client.addEventListener('message', ({{ detail }}) => told.push(detail));
+        const ended = new Promise((resolve) => client.addEventListener('end', resolve));
+        await client.resume(saved);
+        await client.send(samples.subarray(samples.length / 2));
+        client.stop();
+        await ended;
+        return [saved.audio.length > 0, told[0].type, told.at(-1).type];
+    """
+    opened = browser.tab
+    result = await opened.evaluate(
+        f"async () => {{ const {{ TympanClient }} = await import('/sdk/index.js'); {second} }}"
+    )
+    assert result[1:] == ["reconnected", "summary"]
+    assert server.state.pcm == PCM
+    assert len(server.starts) == 2
+
+
+@in_one_loop
+async def test_a_key_is_asked_for_before_each_connection(browser: Browser) -> None:
+    server = ResumableServer(Connection(cut_at=RATE))
+    asked = STREAM.replace("SETTINGS", "{ token: (why) => { asked.push(why.refused); return `key-${asked.length}`; } }")
+    script = "const asked = [];" + asked.replace("return { error, told }", "return { error, told, asked }")
+    result = await browser.run(server, script)
+    check_whole(server, result)
+    assert result["asked"] == [False, False]
+
+
+@in_one_loop
 async def test_the_page_says_so_quietly_and_goes_on_in_the_same_captions(browser: Browser) -> None:
     refusal = messages.Error(code="draining", message="later", retryable=True, retry_after_ms=400)
     server = ResumableServer(Connection(cut_at=RATE), Connection(refusal=refusal))
-    page = await browser.on(server)
-    await page.evaluate("document.getElementById('play').checked = false")
-    await page.choose_file("#file", CLIP)
-    await page.wait_for(f"{STATE} === 'reconnecting'")
-    assert await page.evaluate("document.getElementById('state').textContent") == "Reconnecting …"
-    assert await page.evaluate("document.getElementById('said').hidden")
-    await page.wait_for(f"{STATE} === 'idle'")
-    words = "[...document.querySelectorAll('#settled .utterance')].map((line) => line.textContent)"
+    opened = await browser.on(server)
+    await opened.evaluate("() => document.getElementById('audible').click()")
+    await opened.page.set_input_files("#file", CLIP)
+    await opened.state("reconnecting")
+    assert (await opened.page.inner_text("#state")).startswith("Reconnecting …")
+    assert await opened.page.is_hidden("#trouble")
+    await opened.state("idle")
     count = server.state.position // 8000
-    assert await page.evaluate(words) == [f"w{number}" for number in range(1, count + 1)]
-    assert await page.evaluate("document.getElementById('said').hidden")
+    await opened.until(f"{WORDS} === {count}")
+    assert (await opened.words()).split() == [f"w{number}" for number in range(1, count + 1)]
+    assert await opened.page.is_hidden("#trouble")

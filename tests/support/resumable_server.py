@@ -59,6 +59,7 @@ class ResumableServer:
         self._said: set[str] = set()
         self._socket: ServerConnection | None = None
         self._codec: Codec = "json"
+        self._frame_bytes = 2
 
     async def __call__(self, socket: ServerConnection) -> None:
         self._socket, self._codec = socket, CODECS[socket.subprotocol or ""]
@@ -66,6 +67,7 @@ class ResumableServer:
         start = decode_client(self._codec, await socket.recv())
         assert isinstance(start, messages.Start)
         self.starts.append(start)
+        self._frame_bytes = 2 * start.audio.channels
         if plan.refusal:
             await self._tell(plan.refusal)
             await socket.close(1013, plan.refusal.code)
@@ -92,9 +94,9 @@ class ResumableServer:
                 if first > before:
                     state.gaps.append((before, first))
                 state.position = max(first, before)
-                fresh = message.data[max(0, before - first) * 2 :]
+                fresh = message.data[max(0, before - first) * self._frame_bytes :]
                 state.pcm += fresh
-                state.position += len(fresh) // 2
+                state.position += len(fresh) // self._frame_bytes
                 return await self._reach(before, plan)
             case messages.Stop() if plan.cut_on_stop:
                 self._socket.transport.abort()

@@ -1,0 +1,40 @@
+/** The menus “Sound” and “View”. */
+
+/** @import { Source } from "../sdk/source.js" */
+
+import { MicrophoneSource } from "../sdk/capture.js";
+import { $, toast } from "./dom.js";
+import { change, settings } from "./settings.js";
+
+const OF_MICROPHONE = /** @type {const} */ (["echoCancellation", "noiseSuppression", "autoGainControl"]);
+const OF_RECORDINGS = /** @type {const} */ (["audible", "split"]);
+const USUAL_REM = 1.5;
+
+/** @param {() => Source | undefined} source that is open */
+export function connectSettings(source) {
+  for (const name of [...OF_MICROPHONE, ...OF_RECORDINGS]) {
+    const box = /** @type {HTMLInputElement} */ ($(name));
+    box.checked = settings[name];
+    box.onchange = () => {
+      change({ [name]: box.checked });
+      const open = source();
+      if (!(open instanceof MicrophoneSource) || !OF_MICROPHONE.some((one) => one === name)) return;
+      open.change({ [name]: box.checked }).catch((error) => toast(error.message));
+    };
+  }
+  settings.labels.forEach((label, channel) => {
+    const input = /** @type {HTMLInputElement} */ ($(`label-${channel}`));
+    input.value = label;
+    input.onchange = () => {
+      const labels = settings.labels.map((one, c) => (c === channel ? input.value.trim() || `channel ${c + 1}` : one));
+      change({ labels });
+    };
+  });
+  const size = /** @type {HTMLInputElement} */ ($("size"));
+  size.value = String(settings.size || USUAL_REM);
+  size.oninput = () => change({ size: Number(size.value) });
+  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=theme]"))) {
+    choice.checked = choice.value === settings.theme;
+    choice.onchange = () => change({ theme: choice.value });
+  }
+}

@@ -1,0 +1,112 @@
+"""Debian's Chromium, driven by Playwright: just what the tests of the pages need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+from playwright.async_api import Browser, Page, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
+ALLOWED = "--use-fake-ui-for-media-stream"
+DENIED = "--deny-permission-prompts"
+PATIENCE_S = 30.0
+POLL_S = 0.05
+
+
+def chromium() -> str:
+    """The browser's command. Without one the test is skipped, but fails where CI is set."""
+    found = next((command for name in NAMES if (command := shutil.which(name))), None)
+    if found is None:
+        reason = "no Chromium is installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def fake_microphone(voice: Path, *, allowed: bool = True) -> tuple[str, ...]:
+    """Flags for a microphone that plays a WAV file over and over, from its begin each time that it is opened."""
+    return (
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={voice}",
+        ALLOWED if allowed else DENIED,
+    )
+
+
+def write_voice(file: Path, samples: NDArray[np.int16], rate: int, silence_s: float) -> None:
+    """What a fake microphone plays: the samples, then silence."""
+    soundfile.write(file, np.concatenate([samples, np.zeros(round(silence_s * rate), np.int16)]), rate)
+
+
+@contextlib.asynccontextmanager
+async def launched(*flags: str) -> AsyncIterator[Browser]:
+    """A browser without a tab."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Tab:
+    """A tab in a profile of its own. `problems`: uncaught exceptions and what the console calls errors."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    async def evaluate(self, script: str, argument: Any = None) -> Any:
+        return await self.page.evaluate(script, argument)
+
+    async def until(self, expression: str, timeout_s: float = PATIENCE_S) -> Any:
+        """The first value of the expression that is true."""
+        end = asyncio.get_running_loop().time() + timeout_s
+        while not (value := await self.page.evaluate(f"() => {expression}")):
+            if asyncio.get_running_loop().time() > end:
+                text = await self.page.evaluate("() => document.body.innerText")
+                raise AssertionError(f"{expression} did not come true; {self.problems}; the page says:\n{text}")
+            await asyncio.sleep(POLL_S)
+        return value
+
+    async def state(self, *names: str, timeout_s: float = PATIENCE_S) -> None:
+        """Waits until the page's state has one of the names."""
+        wanted = "[" + ", ".join(f"'{name}'" for name in names) + "]"
+        await self.until(f"{wanted}.includes(document.getElementById('state').dataset.state)", timeout_s)
+
+    async def words(self) -> str:
+        """What the captions show, utterance by utterance."""
+        shown = (
+            "() => [...document.querySelector('tympan-captions').shadowRoot.querySelectorAll('.text')]"
+            ".map((one) => one.textContent.trim()).join('\\n')"
+        )
+        text: str = await self.page.evaluate(shown)
+        return text
+
+
+@contextlib.asynccontextmanager
+async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
+    """`options`: those of Playwright's `new_context`."""
+    context = await browser.new_context(**options)
+    try:
+        opened = Tab(await context.new_page())
+        opened.page.on("pageerror", lambda error: opened.problems.append(str(error)))
+        opened.page.on(
+            "console", lambda said: opened.problems.append(said.text) if said.type in ("error", "warning") else None
+        )
+        await opened.page.goto(url)
+        yield opened
+    finally:
+        await context.close()
