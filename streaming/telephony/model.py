@@ -66,7 +66,8 @@ class CallModel:
         """At or before the end of the speech that was told last, that speech goes on: it was cut in two."""
         edges = self.data.edges
         onset_sample = max(onset_sample, self.data.sides[channel].told_offset)
-        split = next((one for one in edges if (one.order, one.channel, one.start) == (OFF, channel, onset_sample)), None)
+        ended = (OFF, channel, onset_sample)
+        split = next((one for one in edges if (one.order, one.channel, one.start) == ended), None)
         if split is not None:
             edges.remove(split)
         else:

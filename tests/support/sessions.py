@@ -41,7 +41,7 @@ class LoudnessDetector:
 
 
 def speech(*spans_s: tuple[float, float], total_s: float, rate: int = RATE) -> NDArray[np.int16]:
-    """int16 (n,): something loud, that is no telephone tone, where the spans (begin, end; seconds) are, else silence."""
+    """int16 (n,): loud, but no telephone tone, where the spans (begin, end; seconds) are, else silence."""
     samples = np.zeros(round(total_s * rate), np.int16)
     time = np.arange(len(samples)) / rate
     sweep = (8000 * np.sin(2 * np.pi * (440 * time + 20 * np.sin(2 * np.pi * 7 * time)))).astype(np.int16)
