@@ -1,8 +1,8 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
-Routes: `/v1/stream` (WebSocket), `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events), `/transcript.*`
-and `/chat` below it, those of the dialects (streaming/transport/dialects.py, `*_files.py`), `/healthz` (the process
-answers), `/readyz` (sessions are taken), `/metrics`, and the pages (streaming/transport/pages.py).
+Routes: `/v1/stream` (WebSocket), `/v1/sessions`, `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events),
+`/transcript.*` and `/chat` below it, those of the dialects (streaming/transport/dialects.py, `*_files.py`), `/healthz`
+(the process answers), `/readyz` (sessions are taken), `/metrics`, and the pages (streaming/transport/pages.py).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from streaming.transport.access import NativeAccess, read_keyring
 from streaming.transport.chat import chat_routes
 from streaming.transport.deepgram_files import deepgram_file_routes
 from streaming.transport.dialects import dialect_routes
+from streaming.transport.listing import listing_route
 from streaming.transport.openai_files import openai_file_routes
 from streaming.transport.pages import page_routes
 from streaming.transport.sessions_rest import session_routes
@@ -102,6 +103,9 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         WebSocketRoute("/v1/sessions/{session}/watch", watch),
         Route("/v1/sessions/{session}/watch", EventStream(watchers, settings), methods=["GET", "HEAD"]),
         *session_routes(watchers, settings.allowed_origins),
+        listing_route(
+            lambda: service.sessions, settings.allowed_origins, keyed=not keyring.open, opened=service.config.auth.open
+        ),
         *chat_routes(service, watchers, settings.allowed_origins),
         *dialect_routes(service, keyring, decoders, clock),
         *openai_file_routes(uploads),

@@ -29,6 +29,7 @@ from streaming.protocol.messages import (
     RefusedAsk,
     ServerMessage,
     Speech,
+    Start,
     Stop,
     Summary,
     Transcript,
@@ -229,6 +230,15 @@ class SessionRunner:
         """Ends the session from the server's side, as if the client had said `stop`."""
         self._ended_by_server = True
         await self.feed(Stop())
+
+    @property
+    def start(self) -> Start:
+        return self._core.start
+
+    @property
+    def audio_ms(self) -> int:
+        """Received, of each channel."""
+        return self._core.audio_ms
 
     @property
     def channels(self) -> int:
