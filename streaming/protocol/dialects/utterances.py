@@ -56,6 +56,18 @@ class Utterances:
         """The one that is being spoken."""
         return next((one for one in reversed(self._all.values()) if one.channel == channel and one.rule is None), None)
 
+    def goes_on(self, utterance: Utterance) -> bool:
+        """It was cut in the middle of speech: the next one began before it was said to have ended."""
+        ended_ms = utterance.ended_ms or 0
+        return any(
+            one.channel == utterance.channel and one.id != utterance.id and one.onset_ms < ended_ms
+            for one in self._all.values()
+        )
+
+    def any_before(self, utterance: int, channel: int) -> bool:
+        """An earlier one of the channel has no final yet."""
+        return any(one.channel == channel and one.id < utterance for one in self._all.values())
+
     def waiting(self) -> set[int]:
         """Those that ended and have no final yet."""
         return {one.id for one in self._all.values() if one.rule is not None}

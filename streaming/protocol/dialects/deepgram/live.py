@@ -213,9 +213,8 @@ class DeepgramLive:
             self._newest_ended[channel] = message.utterance
             return []
         said: list[Payload] = []
-        silence_until = max(self._window_ms[channel], message.at_ms - PRE_ROLL_MS)
-        if silence_until > self._window_ms[channel]:
-            said.append(self._freeze(channel, self._alternative(), silence_until))
+        if not self._utterances.any_before(message.utterance, channel):
+            said += self._silence(channel, message.at_ms)
         if self._listen.vad_events:
             place = [channel, self._channels]
             said.append(json_text({"type": "SpeechStarted", "channel": place, "timestamp": seconds(message.at_ms)}))
@@ -226,7 +225,8 @@ class DeepgramLive:
         utterance = self._utterances.transcript(message)
         if message.final:
             return self._final(utterance)
-        if not self._listen.interim_results or not had_words:
+        early = self._utterances.any_before(utterance.id, utterance.channel)
+        if not self._listen.interim_results or not had_words or early:
             return []
         return [self._results(utterance.channel, self._alternative(utterance), utterance.decoded_ms)]
 
@@ -246,8 +246,9 @@ class DeepgramLive:
     def _settled(self, utterance: Utterance, heard: Alternative, until_ms: int) -> list[Payload]:
         channel, by_finalize = utterance.channel, utterance.rule == "finalize"
         commanded = by_finalize or utterance.rule == "stop"
-        ended = utterance.rule != "max_length" and (self._listen.speech_final or commanded)
-        said = [self._freeze(channel, heard, until_ms, speech_final=ended, from_finalize=by_finalize)]
+        ended = not self._utterances.goes_on(utterance) and (self._listen.speech_final or commanded)
+        said = self._silence(channel, utterance.onset_ms)
+        said.append(self._freeze(channel, heard, until_ms, speech_final=ended, from_finalize=by_finalize))
         for finalizing in self._finalizing:
             if by_finalize and channel not in finalizing.said:
                 finalizing.said.add(channel)
@@ -305,6 +306,11 @@ class DeepgramLive:
         words = utterance.words if utterance else []
         language = utterance.language if utterance and self._listen.languages else None
         return alternative(words, punctuate=self._listen.punctuate, language=language)
+
+    def _silence(self, channel: int, onset_ms: int) -> list[Payload]:
+        """The window before an utterance, once those before it are frozen."""
+        until_ms = onset_ms - PRE_ROLL_MS
+        return [self._freeze(channel, self._alternative(), until_ms)] if until_ms > self._window_ms[channel] else []
 
     def _freeze(
         self,

@@ -64,11 +64,17 @@ class TestResults:
         assert not any(one["speech_final"] for one in interims)
         assert [text(one) for one in finals(quiet)] == [text(one) for one in finals(lively)]
 
+    @pytest.mark.parametrize("late", [False, True])
     @pytest.mark.parametrize("query", ["", "interim_results=true", "interim_results=True&vad_events=TRUE"])
-    def test_final_windows_follow_one_another_and_hold_their_words(self, query: str) -> None:
+    def test_final_windows_follow_one_another_and_hold_their_words(self, query: str, late: bool) -> None:
+        """Also where speech goes on while a final is still being worked out."""
         talk = listen(query)
+        talk.hold = late
         talk.send_audio(TWO_SENTENCES)
         talk.send(CLOSE)
+        talk.hold = False
+        talk.answer()
+        assert len(finals(talk)) == 2
         at = 0.0
         for results in talk.of_type("Results"):
             assert results["start"] == pytest.approx(at)
@@ -128,6 +134,15 @@ class TestEndOfSpeech:
         talk.send_audio(TWO_SENTENCES)
         talk.send(CLOSE)
         assert len(finals(talk)) == sentences
+
+    def test_a_sentence_that_grew_too_long_is_not_over_and_a_long_one_before_a_pause_is(self) -> None:
+        """livekit's agents wait for `speech_final`: without it they never hear that somebody stopped speaking."""
+        cut = listen()
+        cut.send_audio(speech((0.5, 40.0), total_s=42.0))
+        assert [one["speech_final"] for one in finals(cut)] == [False, True]
+        paused = listen("endpointing=1000")
+        paused.send_audio(speech((0.5, 20.0), (20.8, 21.8), total_s=24.0))
+        assert [one["speech_final"] for one in finals(paused)] == [True, True], "the pause ends a long one sooner"
 
     def test_speech_started(self) -> None:
         talk = listen("vad_events=true")
