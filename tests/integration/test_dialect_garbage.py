@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
+from streaming.protocol.messages import Start
 from tests.support.live import Live, live_server
 from tests.support.polling import eventually
-from tests.support.sessions import speech
+from tests.support.sessions import ENDPOINTING, speech
 
+SENTENCES = speech((0.5, 2.5), (4.0, 5.5), total_s=7.0).tobytes()
 SOUND = speech((0.1, 1.0), total_s=1.6).tobytes()
 
 values = st.recursive(
@@ -191,6 +195,16 @@ def live() -> Iterator[Live]:
     thread.join()
 
 
+@pytest.fixture(scope="module")
+def neighbour(live: Live) -> Iterator[ClientConnection]:
+    """A session that begins before all garbage, and has half of its audio."""
+    url = f"ws://{live.host}/v1/stream"
+    with connect(url, subprotocols=[Subprotocol("tympan.v1.json")], compression=None) as socket:
+        socket.send(msgspec.json.encode(Start(endpointing=ENDPOINTING)).decode())
+        socket.send(SENTENCES[: len(SENTENCES) // 2])
+        yield socket
+
+
 def talk(live: Live, spoken: Spoken, query: list[tuple[str, str]], payloads: list[str | bytes]) -> int | None:
     """Sends it all, and what ends a session. Returns the HTTP status of a refusal, or the close code."""
     url = f"ws://{live.host}{spoken.path}?{urlencode(query, errors='surrogatepass')}"
@@ -219,7 +233,9 @@ def _read_to_the_end(socket: ClientConnection) -> list[Any]:
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_garbage_ends_in_a_way_that_clients_know(live: Live, name: str, data: st.DataObject) -> None:
+def test_garbage_ends_in_a_way_that_clients_know(
+    live: Live, neighbour: ClientConnection, name: str, data: st.DataObject
+) -> None:
     spoken = DIALECTS[name]
     outcome = talk(live, spoken, data.draw(spoken.queries), data.draw(spoken.messages))
     assert outcome in spoken.codes | spoken.refusals
@@ -232,7 +248,16 @@ def test_other_sessions_go_on_and_nothing_is_left(live: Live, name: str) -> None
     spoken = DIALECTS[name]
     assert talk(live, spoken, list(spoken.query), [*spoken.hello, spoken.sound]) == 1000
 
-    async def empty() -> bool:
-        return not live.service.sessions
+    async def only_the_neighbours() -> bool:
+        return len(live.service.sessions) <= 1
 
-    asyncio.run(eventually(empty))
+    asyncio.run(eventually(only_the_neighbours))
+
+
+def test_the_session_that_was_there_all_along_is_undisturbed(neighbour: ClientConnection) -> None:
+    neighbour.send(SENTENCES[len(SENTENCES) // 2 :])
+    neighbour.send('{"type":"stop"}')
+    heard = _read_to_the_end(neighbour)
+    texts = [message["text"] for message in heard if message["type"] == "transcript" and message.get("final")]
+    assert texts == ["bravo charlie delta echo foxtrot", "kilo lima mike november"]
+    assert neighbour.protocol.close_code == 1000
