@@ -115,7 +115,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
         Route("/metrics", metrics),
         *page_routes(),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(_SecurityHeaders), Middleware(NativeAccess, keyring)])
+    app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
     return app
 
@@ -183,7 +183,7 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-class _SecurityHeaders:
+class SecurityHeaders:
     """Adds SECURITY_HEADERS to every answer; hands on the body as it comes."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -15,12 +15,20 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
 ALLOWED = "--use-fake-ui-for-media-stream"
 DENIED = "--deny-permission-prompts"
+DESK: ViewportSize = {"width": 1200, "height": 720}
+PHONE: ViewportSize = {"width": 360, "height": 720}
+PICTURES = Path(os.environ["SCREENSHOTS"]) if os.environ.get("SCREENSHOTS") else None
+"""Where pictures of the pages' states are put, where they are wanted: `make screenshots`."""
+CONTRAST = (Path(__file__).parents[1] / "browser" / "contrast.js").read_text("utf-8")
+CUT_OFF = """() => document.documentElement.scrollWidth <= innerWidth ? "" : [...document.querySelectorAll("body *")]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
+    .map((one) => one.tagName + (one.id && `#${one.id}`)).join(", ")"""
 PATIENCE_S = 30.0
 POLL_S = 0.05
 
@@ -110,3 +118,14 @@ async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
         yield opened
     finally:
         await context.close()
+
+
+async def picture(page: Tab, name: str) -> None:
+    """Of what is visible, where pictures are wanted; and the check that it can be read, everywhere."""
+    await asyncio.sleep(0.25)  # colours change softly
+    cut_off = await page.evaluate(CUT_OFF)
+    assert not cut_off, f"wider than the window: {cut_off}"
+    hard_to_read = await page.evaluate(CONTRAST)
+    assert not hard_to_read, f"too little contrast: {hard_to_read}"
+    if PICTURES:
+        await page.page.screenshot(path=PICTURES / f"{name}.png")

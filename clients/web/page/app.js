@@ -210,7 +210,7 @@ function showState() {
   const text = stateText(state);
   if ($("state").textContent !== text) $("state").textContent = text;
   const delay = state === "live" ? current?.delay.ms ?? null : null;
-  if (delay !== null) $("delay").textContent = `${(delay / 1000).toFixed(1)} s`;
+  if (delay !== null) $("delay").textContent = `${(delay / 1000).toFixed(1)} s behind`;
   $("delay").hidden = delay === null;
 }
 

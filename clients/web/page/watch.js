@@ -25,7 +25,7 @@ let newestMs = 0;
 let rewind = null;
 
 applyLook();
-applyOverlay(lines, new URLSearchParams(location.search));
+const overlay = applyOverlay(lines, new URLSearchParams(location.search));
 past.setAttribute("rows", lines.getAttribute("rows") ?? "2");
 placeMenus();
 connectSaving(log, () => session);
@@ -47,7 +47,9 @@ function watch() {
 function receive(message) {
   switch (message.type) {
     case "watching":
-      show(message.done ? "idle" : "live", message.done ? "Ended" : "Live");
+      if (message.done) over();
+      else show("live", "Live");
+      if (message.done && log.hidden && !overlay) $("transcript").click();
       $("waiting").hidden = (message.last_seq ?? 0) > 0;
       if ((message.audio.channels ?? 1) === 2) log.setAttribute("layout", "columns");
       past.labels = lines.labels;
@@ -77,7 +79,7 @@ function receive(message) {
 function ended(error) {
   const expired = error?.code === "no_session" && log.transcript.utterances.length > 0;
   if (!error || expired) {
-    show("idle", "Ended");
+    over();
     return;
   }
   const problem = problemOf(error);
@@ -89,6 +91,11 @@ function ended(error) {
   $("trouble").hidden = false;
   $("waiting").hidden = true;
   show("problem", unknown ? "Not there" : "Stopped");
+}
+
+function over() {
+  show("idle", "Ended");
+  $("live").textContent = "End";
 }
 
 /** @param {string} state @param {string} text */
