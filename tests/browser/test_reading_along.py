@@ -73,11 +73,10 @@ async def test_words_come_at_reading_speed(stage: Stage, browser: Browser) -> No
                 if (count === 10) resolve(times.map((time) => time - times[0]));
             }).observe(body, { childList: true, subtree: true });
         })"""
-        timing = page.evaluate(script)
-        waiting = asyncio.ensure_future(timing)
-        await asyncio.sleep(0.2)
+        watching = asyncio.create_task(page.evaluate(script))
+        await page.evaluate("() => 0")  # commands are taken in turn
         await stage.say(said(1, text, 0), session="talk")
-        times = await waiting
+        times = await watching
         assert 1_200 <= times[-1] <= 1_600
         assert max(after - before for before, after in pairwise(times)) < 400
 

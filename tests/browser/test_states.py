@@ -13,14 +13,25 @@ import soundfile
 from playwright.async_api import Browser
 
 from streaming.protocol.messages import Error, Gap
-from tests.support.browser import DESK, PHONE, PICTURES, Tab, fake_microphone, launched, picture, tab, write_voice
+from tests.support.browser import (
+    CAPTIONS,
+    DESK,
+    PHONE,
+    PICTURES,
+    Tab,
+    fake_microphone,
+    launched,
+    picture,
+    tab,
+    write_voice,
+)
 from tests.support.stage import Stage, call_story, staged, story
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 CLIPS = Path(__file__).parents[1] / "data"
 
-TENTATIVE = "document.querySelector('tympan-captions:not([hidden])').shadowRoot.querySelectorAll('.tentative').length"
+TENTATIVE = f"{CAPTIONS}.shadowRoot.querySelectorAll('.tentative').length"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

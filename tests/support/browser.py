@@ -29,6 +29,10 @@ CONTRAST = (Path(__file__).parents[1] / "browser" / "contrast.js").read_text("ut
 CUT_OFF = """() => document.documentElement.scrollWidth <= innerWidth ? "" : [...document.querySelectorAll("body *")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
     .map((one) => one.tagName + (one.id && `#${one.id}`)).join(", ")"""
+CAPTIONS = "document.querySelector('tympan-captions:not([hidden])')"
+SHOWN = f"[...{CAPTIONS}.shadowRoot.querySelectorAll('.text')].map((one) => one.textContent.trim())"
+ALL_SHOWN = f"""{SHOWN}.join('').replaceAll(' ', '')
+    === {CAPTIONS}.transcript.utterances.flatMap(({{ words }}) => words.map(({{ text }}) => text)).join('')"""
 PATIENCE_S = 30.0
 POLL_S = 0.05
 
@@ -95,19 +99,16 @@ class Tab:
         await self.until(f"{wanted}.includes(document.getElementById('state').dataset.state)", timeout_s)
 
     async def words(self) -> str:
-        """What the captions show, utterance by utterance."""
-        shown = (
-            "() => [...document.querySelector('tympan-captions').shadowRoot.querySelectorAll('.text')]"
-            ".map((one) => one.textContent.trim()).join('\\n')"
-        )
-        text: str = await self.page.evaluate(shown)
+        """What the captions show, utterance by utterance, once all words that have come are shown."""
+        await self.until(ALL_SHOWN)
+        text: str = await self.page.evaluate(f"() => {SHOWN}.join('\\n')")
         return text
 
 
 @contextlib.asynccontextmanager
 async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
     """`options`: those of Playwright's `new_context`."""
-    context = await browser.new_context(**options)
+    context = await browser.new_context(reduced_motion="reduce", **options)
     try:
         opened = Tab(await context.new_page())
         opened.page.on("pageerror", lambda error: opened.problems.append(str(error)))
@@ -122,7 +123,6 @@ async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
 
 async def picture(page: Tab, name: str) -> None:
     """Of what is visible, where pictures are wanted; and the check that it can be read, everywhere."""
-    await asyncio.sleep(0.25)  # colours change softly
     cut_off = await page.evaluate(CUT_OFF)
     assert not cut_off, f"wider than the window: {cut_off}"
     hard_to_read = await page.evaluate(CONTRAST)

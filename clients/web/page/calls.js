@@ -2,13 +2,15 @@
 
 /** @import { Message } from "../sdk/types.js" */
 
-import { TympanWatcher, clock } from "../sdk/index.js";
 import { authorization } from "../sdk/address.js";
+import { clock } from "../sdk/sounds.js";
+import { TympanWatcher } from "../sdk/watcher.js";
 import { CallState } from "./call-state.js";
 import { $, ROOT } from "./dom.js";
-import { apiKey, useKey } from "./key.js";
+import { apiKey } from "./key.js";
 import { problemOf } from "./problems.js";
 import { applyLook } from "./settings.js";
+import { hideTrouble, showTrouble } from "./trouble.js";
 
 const ASK_MS = 3000;
 /** What ended stays for a moment. */
@@ -126,11 +128,6 @@ for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.query
     for (const card of cards.values()) filter(card);
   };
 }
-$("key-form").onsubmit = (event) => {
-  event.preventDefault();
-  useKey(/** @type {HTMLInputElement} */ ($("key")).value.trim());
-  look();
-};
 setInterval(() => { for (const card of cards.values()) card.tick(); }, 1000);
 look();
 
@@ -144,15 +141,15 @@ async function look() {
   try {
     const answer = await fetch(new URL("v1/sessions", ROOT), { headers: authorization(apiKey()) });
     if (answer.status === 401) {
-      refuse(problemOf(Object.assign(new Error(), { code: "unauthorized" })), true);
+      refuse(problemOf(Object.assign(new Error(), { code: "unauthorized" })));
       return;
     }
     if (answer.status === 403) {
-      refuse({ title: "Calls are not listed here", text: `${(await answer.text()).trim()}.` }, false);
+      refuse({ title: "Calls are not listed here", text: `${(await answer.text()).trim()}.` });
       return;
     }
     const { sessions, live } = await answer.json();
-    $("trouble").hidden = true;
+    hideTrouble();
     take(sessions, live);
   } catch {
     say("reconnecting", "No server answers; trying again …");
@@ -182,14 +179,11 @@ function take(sessions, live) {
   say("live", live > shown ? `${live} live calls, ${shown} of them shown` : `${live} live ${live === 1 ? "call" : "calls"}`);
 }
 
-/** @param {{title: string, text: string}} problem @param {boolean} key */
-function refuse({ title, text }, key) {
-  $("trouble-title").textContent = title;
-  $("trouble-text").textContent = text;
-  $("key-form").hidden = !key;
-  $("trouble").hidden = false;
+/** @param {import("./problems.js").Problem} problem */
+function refuse(problem) {
+  showTrouble(problem, look);
   $("empty").hidden = true;
-  say("problem", key ? "An API key is wanted" : "Not listed");
+  say("problem", problem.key ? "An API key is wanted" : "Not listed");
 }
 
 /** @param {string} state @param {string} text */

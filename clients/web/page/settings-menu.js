@@ -1,9 +1,10 @@
-/** The menus “Sound” and “View”. */
+/** The menu “Sound”, and “View” with it. */
 
 /** @import { Source } from "../sdk/source.js" */
 
 import { MicrophoneSource } from "../sdk/capture.js";
 import { $, toast } from "./dom.js";
+import { connectLook } from "./look-menu.js";
 import { change, settings } from "./settings.js";
 
 const OF_MICROPHONE = /** @type {const} */ (["echoCancellation", "noiseSuppression", "autoGainControl"]);
@@ -30,11 +31,5 @@ export function connectSettings(source) {
       change({ labels });
     };
   });
-  const size = /** @type {HTMLInputElement} */ ($("size"));
-  size.value = String(settings.size || USUAL_REM);
-  size.oninput = () => change({ size: Number(size.value) });
-  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=theme]"))) {
-    choice.checked = choice.value === settings.theme;
-    choice.onchange = () => change({ theme: choice.value });
-  }
+  connectLook(USUAL_REM);
 }

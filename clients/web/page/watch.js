@@ -3,18 +3,27 @@
 /** @import { Message } from "../sdk/types.js" */
 /** @import { TympanCaptions } from "../sdk/captions-element.js" */
 
-import { TympanWatcher, clock } from "../sdk/index.js";
 import "../sdk/captions-element.js";
+import { clock } from "../sdk/sounds.js";
+import { TympanWatcher } from "../sdk/watcher.js";
 import { $, ROOT, languageName, placeMenus } from "./dom.js";
-import { apiKey, useKey } from "./key.js";
+import { apiKey } from "./key.js";
+import { connectLook } from "./look-menu.js";
 import { applyOverlay } from "./overlay.js";
 import { problemOf } from "./problems.js";
 import { Rewind } from "./rewind.js";
 import { connectSaving } from "./saving.js";
-import { applyLook, change, settings } from "./settings.js";
+import { applyLook } from "./settings.js";
+import { hideTrouble, showTrouble } from "./trouble.js";
 
 const STEP_MS = 10000;
 const TICK_MS = 100;
+const USUAL_REM = 2;
+const UNKNOWN = {
+  title: "There is no such session",
+  text: "The link is wrong, or the session ended and has expired.",
+  again: true,
+};
 
 const session = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1) ?? "");
 const [log, lines, past] = ["log", "lines", "past"].map((id) => /** @type {TympanCaptions} */ ($(id)));
@@ -34,7 +43,7 @@ watch();
 setInterval(tick, TICK_MS);
 
 function watch() {
-  $("trouble").hidden = true;
+  hideTrouble();
   for (const captions of [log, lines]) captions.clear();
   const watcher = new TympanWatcher(session, { server: ROOT, token: apiKey() });
   for (const captions of [log, lines]) captions.follow(watcher);
@@ -82,13 +91,8 @@ function ended(error) {
     over();
     return;
   }
-  const problem = problemOf(error);
   const unknown = error.code === "no_session";
-  $("trouble-title").textContent = unknown ? "There is no such session" : problem.title;
-  $("trouble-text").textContent = unknown ? "The link is wrong, or the session ended and has expired." : problem.text;
-  $("trouble-again").hidden = !problem.again;
-  $("key-form").hidden = !problem.key;
-  $("trouble").hidden = false;
+  showTrouble(unknown ? UNKNOWN : problemOf(error), watch);
   $("waiting").hidden = true;
   show("problem", unknown ? "Not there" : "Stopped");
 }
@@ -157,21 +161,9 @@ function connectView() {
     $("transcript").setAttribute("aria-pressed", String(whole));
     (whole ? log : lines).toLatest();
   };
-  $("trouble-again").onclick = watch;
-  $("key-form").onsubmit = (event) => {
-    event.preventDefault();
-    useKey(/** @type {HTMLInputElement} */ ($("key")).value.trim());
-    watch();
-  };
   $("full").onclick = () => document.documentElement.requestFullscreen();
   document.onfullscreenchange = () => document.documentElement.toggleAttribute("data-full", !!document.fullscreenElement);
-  const size = /** @type {HTMLInputElement} */ ($("size"));
-  size.value = String(settings.size || 2);
-  size.oninput = () => change({ size: Number(size.value) });
-  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=theme]"))) {
-    choice.checked = choice.value === settings.theme;
-    choice.onchange = () => change({ theme: choice.value });
-  }
+  connectLook(USUAL_REM);
   document.addEventListener("keydown", ({ key, target, altKey, ctrlKey, metaKey }) => {
     if (altKey || ctrlKey || metaKey || target instanceof HTMLInputElement || document.querySelector(":popover-open")) return;
     if (key === "ArrowLeft") $("back").click();

@@ -30,7 +30,7 @@ const NAMES = {
 /** @param {SoundEvent} message @returns {Chip | null} null: nothing new of a chip that is there */
 export function soundChip({ label, channel, start_ms: start, end_ms: end = null, phase = "instant", source = "tagger" }) {
   if (phase === "update") return null;
-  const kind = source === "endpointing" ? "quiet" : source === "tones" ? "tone" : "sound";
+  const kind = source === "endpointing" ? "quiet" : source === "tones" || source === "signalling" ? "tone" : "sound";
   // A tone may be named better when it ends.
   const key = source === "tones" ? `tone ${channel} ${start}` : `${source} ${channel} ${start} ${label}`;
   return { key, text: soundName(label), kind, channel, start, end, live: phase === "start" };

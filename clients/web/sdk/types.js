@@ -30,7 +30,7 @@
  *   language?: string | null}} TranscriptMessage
  * @typedef {Numbered & {type: "event", label: string, channel: number, start_ms: number, end_ms?: number | null,
  *   score?: number | null, phase?: "start" | "update" | "end" | "instant",
- *   source?: "tagger" | "tones" | "description" | "endpointing"}} SoundEvent
+ *   source?: "tagger" | "tones" | "description" | "endpointing" | "signalling"}} SoundEvent
  * @typedef {Numbered & {type: "call", kind: "dead_air" | "talk_over" | "hold" | "interruption" | "keyword",
  *   phase?: "start" | "end" | "instant", channel?: number | null, start_ms: number, end_ms?: number | null,
  *   keyword?: string | null, utterance?: number | null, reason?: string | null}} CallEvent

@@ -1,0 +1,1 @@
+"""The captions page measured in a real browser."""
