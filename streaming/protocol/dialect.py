@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from streaming.protocol.messages import ClientMessage, RefusedAsk, ServerMessage, Start
+from streaming.protocol.messages import ClientMessage, RefusedAsk, ServerMessage, Signal, Start
 
 Payload = bytes | str
 """One WebSocket message: binary or text."""
@@ -50,7 +50,7 @@ class Close(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-Outcome = ClientMessage | RefusedAsk | Encoded | Reply | Close
+Outcome = ClientMessage | RefusedAsk | Signal | Encoded | Reply | Close
 
 
 class Handshake(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,3 +105,24 @@ class Dialect(Protocol):
 
     def goodbye(self, code: int, reason: str) -> Close:
         """How the connection closes. `code`: as the native protocol would (streaming/protocol/errors.py)."""
+
+
+class CallInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A telephone call, as its line names it."""
+
+    protocol: str
+    id: str
+    """That the rest of the world knows the call by."""
+    stream: str = ""
+    """Of this connection, where a call may have several."""
+    parameters: dict[str, str] = {}
+    """What was said of it at the beginning."""
+
+
+class CallDialect(Dialect, Protocol):
+    """A dialect of a telephone line. What is said of the call is for others as well, so when the line goes away the
+    session is ended by `stop`, and gets its finals."""
+
+    @property
+    def call(self) -> CallInfo | None:
+        """Known before the first message of the session; None: it is no call (a probe)."""

@@ -295,7 +295,7 @@ class Event(_Server, tag="event", kw_only=True):
     end_ms: int | None = None
     score: float | None = None
     phase: Literal["start", "update", "end", "instant"] = "instant"
-    source: Literal["tagger", "tones", "description", "endpointing"] = "tagger"
+    source: Literal["tagger", "tones", "description", "endpointing", "signalling"] = "tagger"
 
 
 class Call(_Server, tag="call", kw_only=True):
@@ -459,6 +459,14 @@ ServerMessage = (
     | Error
     | Summary
 )
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """What a telephone line tells beside its audio: a key that was pressed, audio that one channel lacks. It is said
+    once all audio before it is placed. Never on the wire as a record."""
+
+    message: Event | Gap
+
 
 UNNUMBERED = (Ready, Ack, Answer, Load, GoAway)
 """Messages about the connection. They are not in the session's event log and are not said again after a resume."""

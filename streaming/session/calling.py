@@ -65,7 +65,7 @@ class Calling:
         match message:
             case Transcript() if self._model is not None:
                 return self._say(self._read(self._model, message))
-            case Event(source="tagger" | "tones") if self._model is not None:
+            case Event(source="tagger" | "tones" | "signalling") if self._model is not None:
                 end = None if message.end_ms is None else ms_to_samples(message.end_ms)
                 self._model.sound(message.channel, message.label, message.phase, ms_to_samples(message.start_ms), end)
             case Speech(state="started") if self._model is not None:

@@ -32,6 +32,7 @@ from streaming.protocol.messages import (
     Audio,
     Configure,
     Endpointing,
+    Event,
     Finalize,
     Gap,
     GoAway,
@@ -39,6 +40,7 @@ from streaming.protocol.messages import (
     ModelInfo,
     Ready,
     SessionMessage,
+    Signal,
     Start,
     Stop,
     Summary,
@@ -165,7 +167,7 @@ class SessionCore:
 
     # -- from the client ------------------------------------------------------------------------------------------
 
-    def receive(self, message: SessionMessage, now: float) -> list[Effect]:
+    def receive(self, message: SessionMessage | Signal, now: float) -> list[Effect]:
         """Takes one message; audio is only put in line for `work`.
 
         Raises:
@@ -180,6 +182,8 @@ class SessionCore:
             case Audio():
                 self._intake.put(message)
                 return []
+            case Signal(message=told):
+                return self._signalled(told)
             case Marker(id=marker):
                 effects = self._say(self._marker(marker, now))
             case Finalize():
@@ -223,6 +227,11 @@ class SessionCore:
         if gap.to_sample - gap.from_sample >= GAP_ENDS_SPEECH_SAMPLES:
             effects += self._end_segments("gap", now)
         return effects
+
+    def _signalled(self, told: Event | Gap) -> list[Effect]:
+        if isinstance(told, Gap):
+            self._shared.counts.gaps += 1
+        return self._say([Send(told)])
 
     def _configure(self, message: Configure) -> list[Effect]:
         if message.task is not None:

@@ -28,6 +28,7 @@ from streaming.protocol.messages import (
     Ready,
     RefusedAsk,
     ServerMessage,
+    Signal,
     Speech,
     Start,
     Stop,
@@ -152,7 +153,7 @@ class SessionRunner:
         except EngineStartError as error:
             raise ProtocolError("engine_unavailable", str(error)) from None
 
-    async def feed(self, message: ClientMessage | RefusedAsk) -> None:
+    async def feed(self, message: ClientMessage | RefusedAsk | Signal) -> None:
         """Takes one message; returns when there is room for the next one, which is how a fast client is slowed down.
 
         What the client does wrong ends the session: see `failure`.

@@ -8,6 +8,9 @@ the session has to say. The first fatal error, `stop`, or the client's going awa
 Audio that is not samples goes through a decoding process on its way. A command that comes after it waits until it is
 decoded.
 
+Where others hear the session as well (a telephone call's viewers, its webhook), a client that goes away ends it by
+`stop`, and the session says what it has left to say.
+
 Pings are sent but no pong is waited for: a client that is slowed down has its pong behind audio that nobody reads yet.
 A dead peer is found by TCP (`app.listen`), by `send_timeout_s` and by the dialect's deadline.
 """
@@ -19,14 +22,15 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import Any, Protocol
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from streaming.media.decoder import Decoders
 from streaming.protocol.dialect import Close, Dialect, Encoded, Outcome, Payload, Reply
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
-from streaming.protocol.messages import Start
+from streaming.protocol.messages import Start, Stop
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
 from streaming.transport.decoding import Decoding
@@ -38,6 +42,8 @@ LAST_WORDS_S = 1.0
 """How long the last error may take to reach a client that does not read."""
 LOOK_S = 0.05
 """How often a deadline is looked at that time has nearly reached, while the client is not listened to."""
+LAST_FINALS_S = 30.0
+"""How long a session whose client is gone may wait for its finals."""
 CLOSE_ABNORMAL = 1006
 MAX_REASON_BYTES = 123
 """Of a close frame (RFC 6455, 5.5: 125 bytes, two of them the code)."""
@@ -51,20 +57,35 @@ class _Ended(Exception):
         self.close = close
 
 
+class Socket(Protocol):
+    """What is asked of a WebSocket, in ASGI's words; other sockets with whole messages can do the same."""
+
+    async def receive(self) -> MutableMapping[str, Any]: ...
+
+    async def send_text(self, data: str) -> None: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
+
+
 class Connection:
     def __init__(
         self,
-        websocket: WebSocket,
+        websocket: Socket,
         dialect: Dialect,
         service: Service,
         decoders: Decoders,
         clock: Callable[[], float],
         runner: SessionRunner | None = None,
+        *,
+        finish: bool = False,
     ) -> None:
         """
         Args:
             websocket: accepted.
             runner: the session of the dialect's `start`; it is this connection's from here on.
+            finish: others hear the session as well: it ends by `stop`, not with its client.
         """
         self._websocket = websocket
         self._dialect = dialect
@@ -72,6 +93,9 @@ class Connection:
         self._decoders = decoders
         self._clock = ReadingClock(clock)
         self._runner = runner
+        self._finish = finish
+        self._gone = False
+        """The client, while the session goes on to its end."""
         self._send_timeout_s = service.config.server.send_timeout_s
         self._stack = contextlib.AsyncExitStack()
         self._decoding: Decoding | None = None
@@ -141,6 +165,11 @@ class Connection:
                 await runner.close()
                 await self._close(self._close_asked)
                 return
+            if self._finish and not writer.done() and reader.result():
+                self._gone = True
+                watch.cancel()
+                await self._finish_without_client(runner, writer)
+                return
             client_is_there = writer.done() or not reader.result()
             if client_is_there and await writer:
                 # First the room, then the goodbye: a client that comes again at once finds its place free.
@@ -151,6 +180,14 @@ class Connection:
             for task in (reader, writer, watch, closing):
                 task.cancel()
             await asyncio.gather(reader, writer, watch, closing, return_exceptions=True)
+
+    async def _finish_without_client(self, runner: SessionRunner, writer: asyncio.Task[bool]) -> None:
+        try:
+            async with asyncio.timeout(LAST_FINALS_S):
+                await self._carry_out(runner, [Stop()])
+                await asyncio.shield(writer)
+        except TimeoutError:
+            log.warning("session %s had no last finals in time", runner.session)
 
     async def _read(self, runner: SessionRunner, outcomes: Sequence[Outcome]) -> bool:
         """Until the client goes away (True) or does something that ends the session (False)."""
@@ -263,15 +300,19 @@ class Connection:
         """
         async with self._sending:
             for payload in payloads:
+                if self._gone:
+                    return
                 try:
                     async with asyncio.timeout(timeout_s):
                         if isinstance(payload, str):
                             await self._websocket.send_text(payload)
                         else:
                             await self._websocket.send_bytes(payload)
-                except RuntimeError:
-                    # Starlette's: the socket was closed under the message.
-                    raise WebSocketDisconnect(CLOSE_ABNORMAL) from None
+                except (RuntimeError, WebSocketDisconnect):
+                    # Starlette's RuntimeError: the socket was closed under the message.
+                    if not self._finish:
+                        raise WebSocketDisconnect(CLOSE_ABNORMAL) from None
+                    self._gone = True
 
     async def _refuse(self, error: ProtocolError) -> None:
         """An error before there is a session."""

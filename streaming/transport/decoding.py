@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from streaming.media.decoder import Decoder, Decoders, MediaError, Reason
 from streaming.protocol.dialect import Source
 from streaming.protocol.errors import ErrorCode, ProtocolError
-from streaming.protocol.messages import Audio, ClientMessage, RefusedAsk, Stop
+from streaming.protocol.messages import Audio, ClientMessage, RefusedAsk, Signal, Stop
 from streaming.session.runner import SessionRunner
 
 BYTES_PER_SAMPLE = 2
@@ -47,7 +47,7 @@ class Decoding:
     async def feed(self, data: bytes) -> None:
         await self._decoder.feed(data)
 
-    async def before(self, message: ClientMessage | RefusedAsk) -> None:
+    async def before(self, message: ClientMessage | RefusedAsk | Signal) -> None:
         """Returns when the session has all audio that came before a message."""
         if isinstance(message, Stop):
             await self._decoder.end()

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from inference.pool.fake import ALPHABET
 from inference.pool.interface import Hypothesis, HypothesisWord, Job
-from streaming.protocol.messages import Audio, AudioFormat, ClientMessage, Endpointing, ModelInfo, ServerMessage, Start
+from streaming.protocol.messages import (
+    Audio,
+    AudioFormat,
+    ClientMessage,
+    Endpointing,
+    ModelInfo,
+    ServerMessage,
+    Signal,
+    Start,
+)
 from streaming.session.core import SessionCore
 from streaming.session.effects import Append, Effect, Finished, Send, StoreAudio, Submit
 from streaming.session.settings import SessionSettings
@@ -77,7 +86,7 @@ class Driver:
         self.carry_out(core.resume(MODEL, 1 << 20, self.now) if resume else core.begin(MODEL, 1 << 20))
         self._work()
 
-    def give(self, *messages: ClientMessage) -> None:
+    def give(self, *messages: ClientMessage | Signal) -> None:
         for message in messages:
             self.carry_out(self.core.receive(message, self.now))
             self._work()
