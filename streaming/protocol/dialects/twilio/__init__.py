@@ -1,0 +1,1 @@
+"""Twilio Media Streams: `/twilio`, and what speaks like it (SignalWire, Telnyx)."""
