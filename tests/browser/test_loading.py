@@ -1,15 +1,13 @@
 """What a page asks for before anything is said: little, all of it ours, all of it at once."""
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Response
 
-from tests.support.browser import launched, tab
-from tests.support.stage import Stage, staged, story
+from tests.support.browser import tab
+from tests.support.stage import Stage, story
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
@@ -17,17 +15,9 @@ FIRST_LOAD_BYTES = 100_000
 PAGES = ("", "watch/talk", "calls")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with staged() as on:
-        on.session("talk", on.audio, *story())
-        yield on
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as chromium:
-        yield chromium
+@pytest.fixture(autouse=True)
+def talk(stage: Stage) -> None:
+    stage.session("talk", stage.audio, *story())
 
 
 @dataclass

@@ -1,36 +1,16 @@
 """The viewer's page and the board of calls, on a service that says what the test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser
 
 from streaming.protocol.messages import Call, Summary
-from tests.support.browser import DESK, PHONE, PICTURES, launched, picture, tab
-from tests.support.stage import CALL, Stage, being_said, call_story, said, speech, staged, story
+from tests.support.browser import DESK, PHONE, PICTURES, picture, tab
+from tests.support.stage import CALL, Stage, being_said, call_story, said, speech, story
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage_of_all() -> AsyncIterator[Stage]:
-    async with staged() as on:
-        yield on
-
-
-@pytest.fixture
-def stage(stage_of_all: Stage) -> Stage:
-    stage_of_all.clear()
-    return stage_of_all
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as chromium:
-        yield chromium
 
 
 def shown(element: str) -> str:

@@ -4,12 +4,9 @@ With SCREENSHOTS set to a folder, a picture of each state is put there (`make sc
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-import soundfile
 from playwright.async_api import Browser
 
 from streaming.protocol.messages import Error, Gap
@@ -19,13 +16,10 @@ from tests.support.browser import (
     PHONE,
     PICTURES,
     Tab,
-    fake_microphone,
-    launched,
     picture,
     tab,
-    write_voice,
 )
-from tests.support.stage import Stage, call_story, staged, story
+from tests.support.stage import Stage, call_story, started, story
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,48 +28,10 @@ CLIPS = Path(__file__).parents[1] / "data"
 TENTATIVE = f"{CAPTIONS}.shadowRoot.querySelectorAll('.tentative').length"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage_of_all() -> AsyncIterator[Stage]:
-    async with staged() as on:
-        yield on
-
-
-@pytest.fixture
-def stage(stage_of_all: Stage) -> Stage:
-    stage_of_all.clear()
-    return stage_of_all
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    voice = tmp_path_factory.mktemp("voice") / "voice.wav"
-    samples, rate = soundfile.read(CLIPS / "demo.flac", dtype="int16")
-    write_voice(voice, samples, rate, 1)
-    async with launched(*fake_microphone(voice)) as chromium:
-        yield chromium
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def deaf_browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """It may not use its microphone."""
-    voice = tmp_path_factory.mktemp("voice") / "voice.wav"
-    write_voice(voice, soundfile.read(CLIPS / "question.flac", dtype="int16")[0], 16_000, 0)
-    async with launched(*fake_microphone(voice, allowed=False)) as chromium:
-        yield chromium
-
-
 async def playing(page: Tab, clip: str) -> None:
     """A recording, at its own speed."""
     await page.page.set_input_files("#file", CLIPS / clip)
     await page.state("live")
-
-
-async def started(stage: Stage, page: Tab, heard_s: float = 0.0) -> None:
-    """The microphone is on; in pictures its sound has been heard for so long."""
-    await page.page.click("#start")
-    await page.state("live")
-    if PICTURES:
-        await stage.heard(heard_s)
 
 
 async def test_an_empty_page_says_what_to_do(stage: Stage, browser: Browser) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -22,6 +22,7 @@ from streaming.protocol.codec import decode_client, encode_server
 from streaming.protocol.messages import AudioFormat, Call, Event, ServerMessage, Speech, Transcript, Word
 from streaming.protocol.watching import Watching, encode_viewer
 from streaming.transport.pages import page_routes
+from tests.support.browser import PICTURES, Tab
 from tests.support.client_wire import READY, resumed
 
 SUBPROTOCOL = "tympan.v1.json"
@@ -154,6 +155,9 @@ class Stage:
     async def list(self, request: Request) -> Response:
         return PlainTextResponse(self.listed, 403) if isinstance(self.listed, str) else JSONResponse(self.listed)
 
+    async def empty(self, request: Request) -> Response:
+        return HTMLResponse("<!doctype html><title>Somebody's page</title><link rel=icon href=page/icon.svg>")
+
     async def readyz(self, request: Request) -> Response:
         return JSONResponse({"status": "ready", "model": "tiny.en", "device": "cpu", "dtype": "int8"})
 
@@ -166,6 +170,7 @@ async def staged() -> AsyncIterator[Stage]:
         WebSocketRoute("/v1/sessions/{session}/watch", stage.watch),
         Route("/v1/sessions", stage.list),
         Route("/readyz", stage.readyz),
+        Route("/empty", stage.empty),
         *page_routes(),
     ]
     app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
@@ -257,3 +262,11 @@ def call_story() -> list[ServerMessage]:
         Call(kind="talk_over", start_ms=9_900, end_ms=11_200, phase="end"),
         being_said(4, "It is red, and I have already", "restarted it", 9_900, 1, until_ms=12_900),
     ]
+
+
+async def started(stage: Stage, page: Tab, heard_s: float = 0.0) -> None:
+    """The microphone is on; in pictures its sound has been heard for so long."""
+    await page.page.click("#start")
+    await page.state("live")
+    if PICTURES:
+        await stage.heard(heard_s)

@@ -3,6 +3,7 @@
  * every change of them would be read.
  */
 
+/** @import { Word } from "./types.js" */
 /** @import { Utterance } from "./transcript.js" */
 
 import { joinWords } from "./transcript.js";
@@ -26,8 +27,7 @@ export class Announcer {
   /** @param {Utterance} utterance @param {string} [label] of its channel */
   tell({ id, words, final }, label) {
     const read = this.#read.get(id) ?? 0;
-    const settled = words.findIndex(({ state }) => state === "tentative");
-    const until = settled < 0 ? words.length : settled;
+    const until = settled(words);
     if (until <= read || (!final && until - read < PIECE_WORDS)) return;
     this.#remember(id, until);
     this.#say(`${label && !read ? `${label}: ` : ""}${joinWords(words.slice(read, until))}`);
@@ -35,7 +35,7 @@ export class Announcer {
 
   /** What was there before one came is not read. @param {Utterance} utterance */
   skip({ id, words }) {
-    this.#remember(id, words.length);
+    this.#remember(id, settled(words));
   }
 
   /** @param {string} text */
@@ -54,4 +54,10 @@ export class Announcer {
       this.#read.delete(oldest);
     }
   }
+}
+
+/** So many words at the beginning do not change any more. @param {readonly Word[]} words */
+function settled(words) {
+  const open = words.findIndex(({ state }) => state === "tentative");
+  return open < 0 ? words.length : open;
 }

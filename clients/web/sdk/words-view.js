@@ -111,6 +111,7 @@ export class WordsView {
     const next = this.#spans[at] ?? null;
     this.parent.insertBefore(span, next ? spaceBefore(next) ?? next : null);
     if (at > 0 && !word.glued) span.before(" ");
+    if (next && !wordOf.get(next)?.glued && !spaceBefore(next)) next.before(" ");
     this.#spans.splice(at, 0, span);
     this.#dress(at, word);
   }
