@@ -14,12 +14,14 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 SDK_ARGS ?=
 
-.PHONY: help install demo test test-sdks test-tools style types bench clean
+.PHONY: help install demo test test-browser test-sdks test-tools test-web-types style types screenshots bench clean
 
 help:
 	@echo "make install   the service and its client into .venv"
 	@echo "make demo      start the service, play a voice to it, watch the captions; then the page stays up"
 	@echo "make test      all tests (installs what they need: redis-server, haproxy, chromium, libportaudio2)"
+	@echo "make test-browser  the pages and the browser SDK alone, with what needs npm: types and the package"
+	@echo "make screenshots   pictures of the pages into docs/images"
 	@echo "make test-sdks SDKs of other services against this server (installs them); writes docs/compatibility.md"
 	@echo "make style     ruff: lint and format"
 	@echo "make types     mypy --strict"
@@ -34,6 +36,15 @@ demo: $(STAMPS)/install
 
 test: $(STAMPS)/dev test-tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST_ARGS)
+
+test-browser: $(STAMPS)/dev test-tools test-web-types
+	$(BIN)/python -m pytest tests/browser $(TEST_ARGS)
+
+test-web-types: $(STAMPS)/web
+	$(VENV)/web/node_modules/.bin/tsc -p clients/web
+
+screenshots: $(STAMPS)/dev test-tools
+	SCREENSHOTS=docs/images/pages $(BIN)/python -m pytest tests/browser/test_states.py tests/browser/test_reading_along.py
 
 test-sdks: $(STAMPS)/dev
 	@command -v npm >/dev/null || $(call apt,npm)
@@ -71,6 +82,13 @@ $(STAMPS)/install: $(STAMPS)/venv $(PROJECT_FILES)
 
 $(STAMPS)/dev: $(STAMPS)/install
 	$(PIP) -e clients/python -e '.[dev]'
+	@touch $@
+
+# What npm installs stays here too.
+$(STAMPS)/web: $(STAMPS)/venv clients/web/package.json
+	@command -v npm >/dev/null || $(call apt,npm)
+	npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/web \
+		typescript@$$(node -p 'require("./clients/web/package.json").devDependencies.typescript')
 	@touch $@
 
 test-tools:
