@@ -1,8 +1,9 @@
 """The ASGI app: WebSocket, health, metrics and pages on one port; and the server that runs it.
 
 Routes: `/v1/stream` (WebSocket), `/v1/sessions`, `/v1/sessions/ID` with `/watch` (WebSocket or Server-Sent Events),
-`/transcript.*` and `/chat` below it, those of the dialects (streaming/transport/dialects.py, `*_files.py`), `/healthz`
-(the process answers), `/readyz` (sessions are taken), `/metrics`, and the pages (streaming/transport/pages.py).
+`/transcript.*` and `/chat` below it, `/v1/calls/ID` with the same but chat, those of the dialects
+(streaming/transport/dialects.py, `telephony.py`, `*_files.py`), `/healthz` (the process answers), `/readyz` (sessions
+are taken), `/metrics`, and the pages (streaming/transport/pages.py).
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.access import NativeAccess, read_keyring
+from streaming.transport.calls import Calls, call_routes
 from streaming.transport.chat import chat_routes
 from streaming.transport.deepgram_files import deepgram_file_routes
-from streaming.transport.dialects import dialect_routes
+from streaming.transport.dialects import ROUTES, dialect_routes
 from streaming.transport.listing import listing_route
 from streaming.transport.openai_files import openai_file_routes
 from streaming.transport.pages import page_routes
 from streaming.transport.sessions_rest import session_routes
+from streaming.transport.telephony import telephony_routes
 from streaming.transport.uploads import Uploads
 from streaming.transport.watch import EventStream, watch_by_websocket
+from streaming.transport.webhook import Webhook
 from streaming.transport.websocket import serve_stream
 
 HARD_MESSAGE_BYTES = 16 << 20
@@ -76,6 +80,9 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     decoders = Decoders(service.config.media.max_decoders)
 
     uploads = Uploads(service, keyring, decoders)
+    telephony = service.config.telephony
+    calls = Calls(Webhook(telephony, service.metrics, clock) if telephony.webhook_url else None)
+    lines = telephony_routes(telephony, keyring)
 
     async def stream(websocket: WebSocket) -> None:
         await serve_stream(websocket, service, decoders, clock)
@@ -98,16 +105,19 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     async def metrics(request: Request) -> Response:
         return Response(service.metrics.render(), media_type=CONTENT_TYPE)
 
-    routes: list[BaseRoute] = [
-        WebSocketRoute("/v1/stream", stream),
+    of_sessions: list[BaseRoute] = [
         WebSocketRoute("/v1/sessions/{session}/watch", watch),
         Route("/v1/sessions/{session}/watch", EventStream(watchers, settings), methods=["GET", "HEAD"]),
         *session_routes(watchers, settings.allowed_origins),
-        listing_route(
-            lambda: service.sessions, settings.allowed_origins, keyed=not keyring.open, opened=service.config.auth.open
-        ),
+    ]
+    keyed, opened = not keyring.open, service.config.auth.open
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/v1/stream", stream),
+        *of_sessions,
+        *call_routes(calls, of_sessions, keyed=keyed, opened=opened),
+        listing_route(lambda: service.sessions, settings.allowed_origins, keyed=keyed, opened=opened),
         *chat_routes(service, watchers, settings.allowed_origins),
-        *dialect_routes(service, keyring, decoders, clock),
+        *dialect_routes((*ROUTES, *lines), service, keyring, decoders, clock, calls),
         *openai_file_routes(uploads),
         *deepgram_file_routes(uploads),
         Route("/healthz", healthz),
@@ -117,6 +127,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     ]
     app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
+    app.state.calls = calls
     return app
 
 
@@ -170,6 +181,7 @@ class AppServer:
 
     async def run(self) -> None:
         await self._server.serve(sockets=[self._listener])
+        await self._app.state.calls.aclose()
 
     def end(self) -> None:
         """Closes the listener and what is still connected; viewers are told to come again elsewhere."""

@@ -5,8 +5,11 @@ A key is `section.name`: `[server] port = 8765` in the file, `TYMPAN_SERVER_PORT
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -142,6 +145,43 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TelephonySettings:
+    webhook_url: str = ""
+    """Where what is said of calls is sent; empty: nowhere."""
+    webhook_secret: str = field(default="", repr=False)
+    """Deliveries are signed with it."""
+    webhook_queue: int = 1000
+    """Reports of one call that may wait for the webhook."""
+    webhook_give_up_s: float = 3600.0
+    """How long one report is tried."""
+    public_url: str = ""
+    """By which lines reach this server, as "wss://voice.example.org"; they sign it. Empty: as they name the host."""
+    twilio_secret: str = field(default="", repr=False)
+    """The account's auth token, with which Twilio signs."""
+    audiohook_secret: str = field(default="", repr=False)
+    """The client secret of Genesys, in base64, with which it signs."""
+    audiosocket_port: int = 0
+    """Of Asterisk's AudioSocket, by TCP; 0: off."""
+    audiosocket_peers: tuple[str, ...] = ()
+    """Addresses and networks that may connect there, as "10.1.0.0/16"; empty: this machine alone."""
+
+    def __post_init__(self) -> None:
+        _within(self, "webhook_queue", 1, 100_000)
+        _within(self, "webhook_give_up_s", 1, 7 * 86_400)
+        _within(self, "audiosocket_port", 0, 65_535)
+        if self.webhook_url and not re.match(r"https?://[^/]", self.webhook_url):
+            raise ValueError('webhook_url begins with "https://" or "http://"')
+        if self.public_url and not re.match(r"wss?://[^/]", self.public_url):
+            raise ValueError('public_url begins with "wss://" or "ws://"')
+        try:
+            base64.b64decode(self.audiohook_secret, validate=True)
+        except ValueError:
+            raise ValueError("audiohook_secret is base64, as Genesys shows it") from None
+        for peer in self.audiosocket_peers:
+            ipaddress.ip_network(peer)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
@@ -149,6 +189,7 @@ class Config:
     engine: EngineSettings = field(default_factory=EngineSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
+    telephony: TelephonySettings = field(default_factory=TelephonySettings)
 
 
 def load_config(

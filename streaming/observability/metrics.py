@@ -44,6 +44,10 @@ class Metrics:
             "tympan_errors", "Sessions and connections that ended in an error.", ["code"], registry=self.registry
         )
 
+        self.reports = Counter(
+            "tympan_webhook_reports", "Tries to deliver a report of a call.", ["outcome"], registry=self.registry
+        )
+
     def watch_scheduler(self, stats: Callable[[], DispatcherStats]) -> None:
         """Adds the dispatcher's sums, read when somebody looks."""
         self.registry.register(_SchedulerCollector(stats))

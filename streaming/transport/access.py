@@ -13,7 +13,7 @@ from streaming.protocol.credentials import Keyring, offered_keys, read_entries
 from streaming.protocol.errors import ProtocolError
 from streaming.transport.sessions_rest import refusal
 
-NATIVE: Final = ("/v1/stream", "/v1/sessions")
+NATIVE: Final = ("/v1/stream", "/v1/sessions", "/v1/calls")
 """The routes that are guarded here. A dialect guards its own, since it says no in its own words."""
 MAX_FILE_BYTES: Final = 1 << 20
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from streaming.media.decoder import Decoders
 from streaming.protocol.credentials import Keyring, echoed_subprotocol
-from streaming.protocol.dialect import Dialect, Handshake
+from streaming.protocol.dialect import CallDialect, Dialect, Handshake
 from streaming.protocol.dialects.assemblyai import AssemblyAI
 from streaming.protocol.dialects.deepgram.live import DeepgramLive
 from streaming.protocol.dialects.deepgram.request import refusal as deepgram_refusal
@@ -32,6 +32,7 @@ from streaming.protocol.errors import ProtocolError
 from streaming.session.runner import SessionRunner
 from streaming.session.service import Service
 from streaming.transport.access import let_in
+from streaming.transport.calls import Calls
 from streaming.transport.connection import Connection
 from streaming.transport.handshake import origin_allowed
 
@@ -56,6 +57,8 @@ class DialectRoute:
     """Where there is no room, before the upgrade; False: the dialect has its own words for it."""
     guarded: bool = True
     """By API keys; False: the dialect looks at who comes by itself."""
+    call: bool = False
+    """`open` gives a CallDialect."""
 
 
 ROUTES: Final[Sequence[DialectRoute]] = (
@@ -70,9 +73,16 @@ ROUTES: Final[Sequence[DialectRoute]] = (
 
 
 def dialect_routes(
-    service: Service, keyring: Keyring, decoders: Decoders, clock: Callable[[], float]
+    routes: Iterable[DialectRoute],
+    service: Service,
+    keyring: Keyring,
+    decoders: Decoders,
+    clock: Callable[[], float],
+    calls: Calls,
 ) -> list[BaseRoute]:
-    return [WebSocketRoute(route.path, _Endpoint(route, service, keyring, decoders, clock).serve) for route in ROUTES]
+    return [
+        WebSocketRoute(route.path, _Endpoint(route, service, keyring, decoders, clock, calls).serve) for route in routes
+    ]
 
 
 class _Endpoint:
@@ -83,12 +93,14 @@ class _Endpoint:
         keyring: Keyring,
         decoders: Decoders,
         clock: Callable[[], float],
+        calls: Calls,
     ) -> None:
         self._route = route
         self._service = service
         self._keyring = keyring
         self._decoders = decoders
         self._clock = clock
+        self._calls = calls
 
     async def serve(self, websocket: WebSocket) -> None:
         """One WebSocket that is not accepted yet."""
@@ -115,7 +127,17 @@ class _Endpoint:
             if runner is not None:
                 await runner.close()
             raise
-        await Connection(websocket, dialect, self._service, self._decoders, self._clock, runner).run()
+        await self._run(websocket, dialect, runner)
+
+    async def _run(self, websocket: WebSocket, dialect: Dialect, runner: SessionRunner | None) -> None:
+        if not self._route.call:
+            await Connection(websocket, dialect, self._service, self._decoders, self._clock, runner).run()
+            return
+        with self._calls.reported(cast(CallDialect, dialect)) as reported:
+            connection = Connection(
+                websocket, reported, self._service, self._decoders, self._clock, runner, finish=True
+            )
+            await connection.run()
 
     def _handshake(self, websocket: WebSocket) -> Handshake:
         settings = self._service.config.server

@@ -34,7 +34,7 @@ def listing_route(
 
     async def listing(request: Request) -> Response:
         refused = wrong_origin(request, allowed_origins)
-        if refused is None and not keyed and (opened or not _is_own(request.headers.get("host", ""))):
+        if refused is None and not keyed and (opened or not is_own(request.headers.get("host", ""))):
             text = "All sessions are listed to this machine alone where there are no API keys (auth.keys)\n"
             refused = PlainTextResponse(text, 403)
         if refused is not None:
@@ -55,6 +55,6 @@ def describe(runner: SessionRunner) -> dict[str, Any]:
     }
 
 
-def _is_own(host: str) -> bool:
+def is_own(host: str) -> bool:
     """The `Host` header names this machine by one of its own names."""
     return urlsplit(f"//{host}").hostname in OWN_NAMES

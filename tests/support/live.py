@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from inference.pool.fake import FakeEngine
 from streaming.app import AppServer, listen, make_app
-from streaming.config import AuthSettings, Config, MediaSettings, ServerSettings, StoreSettings
+from streaming.config import AuthSettings, Config, MediaSettings, ServerSettings, StoreSettings, TelephonySettings
 from streaming.protocol.messages import (
     Audio,
     AudioFormat,
@@ -83,6 +83,7 @@ async def live_server(
     store: StoreSettings | None = None,
     auth: AuthSettings | None = None,
     media: MediaSettings | None = None,
+    telephony: TelephonySettings | None = None,
     make_detector: DetectorFactory = lambda name: LoudnessDetector(),
     start_engine: bool = True,
     **server_settings: Any,
@@ -94,6 +95,7 @@ async def live_server(
         store=store or StoreSettings(),
         auth=auth or AuthSettings(),
         media=media or MediaSettings(),
+        telephony=telephony or TelephonySettings(),
     )
     service = Service(config, engine=engine, make_detector=make_detector)
     server = AppServer(make_app(service), listen("127.0.0.1", 0))

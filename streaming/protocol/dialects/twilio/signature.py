@@ -10,12 +10,29 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from streaming.protocol.dialect import Handshake
+
 HEADER: Final = "x-twilio-signature"
 SETTINGS_HEADER: Final = "x-twilio-webhooks-signature-settings"
 """`key=ID,algorithm=HMAC_SHA256`: signed with another secret than the account's token."""
 _DIGESTS: Final = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 _PORTS: Final = {"wss": (443, 80), "ws": (80,)}
 """Twilio's own libraries take 80 for `wss`."""
+
+
+def verify(handshake: Handshake, secret: str, public_url: str) -> bool | None:
+    """Whether a request for a connection is signed with the secret; None: it is not signed at all.
+
+    Args:
+        public_url: by which it came, without the path; empty: by its `Host`, with and without TLS before this server.
+    """
+    signature = handshake.headers.get(HEADER)
+    if signature is None:
+        return None
+    settings = handshake.headers.get(SETTINGS_HEADER, "")
+    host = handshake.headers.get("host", "")
+    bases = [public_url.rstrip("/")] if public_url else [f"wss://{host}", f"ws://{host}"]
+    return any(signed(secret, base + handshake.path, signature, settings) for base in bases)
 
 
 def signed(secret: str, url: str, signature: str, settings: str = "") -> bool:
