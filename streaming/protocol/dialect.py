@@ -57,6 +57,8 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a connection, before it is accepted."""
 
     path: str
+    target: str = ""
+    """The path and the query as they came."""
     query: Sequence[tuple[str, str]] = ()
     """In order; a name may come several times."""
     headers: Mapping[str, str] = {}

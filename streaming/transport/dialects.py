@@ -143,6 +143,7 @@ class _Endpoint:
         settings = self._service.config.server
         return Handshake(
             path=websocket.url.path,
+            target=_target(websocket),
             query=QueryParams(websocket.scope["query_string"]).multi_items(),
             headers=dict(websocket.headers),
             subprotocols=websocket.scope["subprotocols"],
@@ -169,3 +170,9 @@ class _Endpoint:
         if error.retry_after_ms is not None:
             headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
         return JSONResponse(body, status, headers)
+
+
+def _target(websocket: WebSocket) -> str:
+    raw: bytes = websocket.scope.get("raw_path") or websocket.url.path.encode()
+    query: bytes = websocket.scope["query_string"]
+    return (raw + b"?" + query if query else raw).decode("latin-1")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from streaming.config import TelephonySettings
 from streaming.protocol.credentials import Keyring, offered_keys
 from streaming.protocol.dialect import Handshake
+from streaming.protocol.dialects.audiohook.signature import Verifier
+from streaming.protocol.dialects.audiohook.stream import AudioHook
 from streaming.protocol.dialects.plain import refusal
 from streaming.protocol.dialects.twilio.signature import verify
 from streaming.protocol.dialects.twilio.stream import Twilio
@@ -17,6 +19,7 @@ from streaming.transport.dialects import DialectRoute
 def telephony_routes(settings: TelephonySettings, keyring: Keyring) -> list[DialectRoute]:
     return [
         DialectRoute("/twilio", _twilio(settings, keyring), refusal, guarded=False, call=True),
+        DialectRoute("/audiohook", _audiohook(settings), refusal, call=True),
     ]
 
 
@@ -36,5 +39,17 @@ def _twilio(settings: TelephonySettings, keyring: Keyring) -> Callable[[Handshak
         if settings.twilio_secret:
             raise ProtocolError("unauthorized", "X-Twilio-Signature is missing")
         return Twilio(handshake)
+
+    return opened
+
+
+def _audiohook(settings: TelephonySettings) -> Callable[[Handshake], AudioHook]:
+    """Its key is in `X-API-KEY`; where there is a secret it must have signed as well."""
+    verifier = Verifier(settings.audiohook_secret, settings.public_url) if settings.audiohook_secret else None
+
+    def opened(handshake: Handshake) -> AudioHook:
+        if verifier is not None:
+            verifier.verify(handshake)
+        return AudioHook(handshake)
 
     return opened

@@ -7,6 +7,7 @@ from typing import Final, get_args
 
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
+    MAX_SAMPLE,
     Audio,
     AudioFormat,
     CallOptions,
@@ -25,6 +26,8 @@ SILENCE_MS: Final = 700
 MAX_PARAMETERS: Final = 64
 MAX_PARAMETER_CHARS: Final = 500
 MAX_ID_CHARS: Final = 128
+MAX_AHEAD_S: Final = 60
+"""Audio may be ahead of real time by so much; beyond it its timestamp is wrong."""
 BRIDGE_S: Final = 50
 """A session takes gaps of up to a minute (streaming/audio/timeline.py)."""
 SILENT: Final[dict[Encoding, bytes]] = {"mulaw": b"\xff", "alaw": b"\xd5", "s16le": bytes(2), "f32le": bytes(4)}
@@ -94,6 +97,18 @@ def bridge(audio: AudioFormat, from_sample: int, to_sample: int) -> list[Audio]:
     silent = SILENT[audio.encoding] * audio.channels
     step = BRIDGE_S * audio.sample_rate
     return [Audio(first_sample=at, data=silent) for at in range(from_sample + step, to_sample, step)]
+
+
+def check_ahead(first: int, expected: int, elapsed_s: float, rate: int) -> None:
+    """Raises ProtocolError (`bad_audio`): audio at `first` would be further ahead than real time can be.
+
+    Args:
+        first, expected: samples at `rate`: where it begins, and where it would if nothing were missing.
+        elapsed_s: since the clock began.
+    """
+    possible = max(float(expected), elapsed_s * rate) + MAX_AHEAD_S * rate
+    if first > min(possible, MAX_SAMPLE):
+        raise ProtocolError("bad_audio", f"audio is more than {MAX_AHEAD_S} s ahead of the clock")
 
 
 def interleaved(audio: AudioFormat, channels: list[bytes]) -> bytes:

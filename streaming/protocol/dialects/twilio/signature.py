@@ -32,7 +32,7 @@ def verify(handshake: Handshake, secret: str, public_url: str) -> bool | None:
     settings = handshake.headers.get(SETTINGS_HEADER, "")
     host = handshake.headers.get("host", "")
     bases = [public_url.rstrip("/")] if public_url else [f"wss://{host}", f"ws://{host}"]
-    return any(signed(secret, base + handshake.path, signature, settings) for base in bases)
+    return any(signed(secret, base + (handshake.target or handshake.path), signature, settings) for base in bases)
 
 
 def signed(secret: str, url: str, signature: str, settings: str = "") -> bool:

@@ -18,17 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from streaming.protocol.dialects.telephony import SILENT, bridge, interleaved
-from streaming.protocol.errors import ProtocolError
-from streaming.protocol.messages import MAX_SAMPLE, Audio, AudioFormat, Gap, Signal
+from streaming.protocol.dialects.telephony import SILENT, bridge, check_ahead, interleaved
+from streaming.protocol.messages import Audio, AudioFormat, Gap, Signal
 from streaming.protocol.native import BYTES_PER_SAMPLE
 
 TREMBLE_MS: Final = 10
 """Half of the usual piece: a timestamp that is further ahead than this says that one is missing."""
 MAX_APART_MS: Final = 400
 """A track that is further behind than this has nothing to say: the other one goes on without it."""
-MAX_AHEAD_S: Final = 60
-"""Audio may be ahead of real time by so much; beyond it the timestamp is wrong."""
 
 Placed = Audio | Signal
 
@@ -109,10 +106,7 @@ class Tracks:
         return None if again and said < one.expected - tremble else one.expected
 
     def _checked(self, first: int, expected: int, now: float) -> int:
-        rate = self._audio.sample_rate
-        possible = max(expected, (now - self._began) * rate) + MAX_AHEAD_S * rate
-        if first > min(possible, MAX_SAMPLE):
-            raise ProtocolError("bad_audio", f"media is more than {MAX_AHEAD_S} s ahead of the clock")
+        check_ahead(first, expected, now - self._began, self._audio.sample_rate)
         return first
 
     def _complete_until(self) -> int:
