@@ -218,7 +218,10 @@ def read_all(limit_bytes: int) -> bytes:
 def read_head(size: int) -> bytes:
     """At least so many bytes, where there are so many."""
     head = b""
-    while len(head) < size and (more := os.read(0, READ_BYTES)):
+    while len(head) < size:
+        say(b"D", struct.pack("<Q", len(head)))
+        if not (more := os.read(0, READ_BYTES)):
+            break
         head += more
     return head
 

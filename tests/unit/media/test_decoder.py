@@ -156,6 +156,22 @@ async def test_settled_says_that_all_before_it_is_decoded() -> None:
         assert sum(map(len, heard)) == pytest.approx(4 * 8000, abs=20)
 
 
+@pytest.mark.parametrize("begin", [b"O", b"OggS", b"RIFF\0\0\0\0WAVE", b"\x1a\x45\xdf\xa3"])
+async def test_a_beginning_is_settled_too(begin: bytes) -> None:
+    """Whoever waits for it would else wait for bytes that may never come."""
+    async with Decoders(1).open() as decoder:
+
+        async def take() -> None:
+            async for _ in decoder.samples():
+                pass
+
+        taking = asyncio.create_task(take())
+        await decoder.feed(begin)
+        async with asyncio.timeout(20):
+            await decoder.settled()
+        taking.cancel()
+
+
 BOMB = encoded(np.zeros(RATE * 60, np.int16), "flac")
 """A minute in some kilobytes."""
 
