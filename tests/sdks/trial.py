@@ -75,6 +75,7 @@ def run(client: Client, host: str, key: str, clips: dict[str, list[Spoken]], fol
         clips: for the modes `paced`, `unpaced` and `whole`.
         folder: where environments are made.
     """
+    folder = folder.resolve()
     command, version = environment_of(client, folder)
     outcome = Outcome(client, version)
     after = [str(folder / client.name)] if client.runtime == "node" else []
@@ -83,7 +84,12 @@ def run(client: Client, host: str, key: str, clips: dict[str, list[Spoken]], fol
         arguments = [str(HERE / "peers" / client.program), host, key, str(wav), mode, *after]
         try:
             done = subprocess.run(
-                [*command, *arguments], capture_output=True, text=True, timeout=PROGRAM_S, check=False
+                [*command, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=PROGRAM_S,
+                check=False,
+                cwd=wav.parent,  # some leave files behind
             )
         except subprocess.TimeoutExpired:
             outcome.problems.append(f"{mode}: it did not end within {PROGRAM_S:g} s")

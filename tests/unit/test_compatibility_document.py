@@ -1,7 +1,6 @@
 """docs/compatibility.md is of the clients that `make test-sdks` tries, in their pinned versions, and of routes that are
 there."""
 
-import json
 import re
 from pathlib import Path
 
@@ -11,24 +10,16 @@ from starlette.routing import Route, WebSocketRoute
 from streaming.app import make_app
 from streaming.session.service import Service
 from tests.sdks.clients import CLIENTS, Client
+from tests.sdks.trial import pinned_version
 from tests.support.deployment import ROOT
 
 PAGE = (ROOT / "docs" / "compatibility.md").read_text("utf-8")
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 
 
-def pinned(client: Client) -> str:
-    listed = ROOT / "tests" / "sdks" / "requirements"
-    if client.runtime == "node":
-        package = json.loads((listed / client.name / "package.json").read_text("utf-8"))
-        return str(package["dependencies"][client.package])
-    lines = (listed / f"{client.name}.txt").read_text("utf-8").split()
-    return dict(line.split("==") for line in lines)[client.package]
-
-
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_each_client_has_its_row_and_passed(client: Client) -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{client.package}` | {pinned(client)} |")]
+    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{client.package}` | {pinned_version(client)} |")]
     assert len(rows) == 1
     assert client.exercised in rows[0]
     assert rows[0].endswith("| passed |")
