@@ -29,6 +29,7 @@ from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.access import NativeAccess, read_keyring
+from streaming.transport.audiosocket import AudioSocketServer
 from streaming.transport.calls import Calls, call_routes
 from streaming.transport.chat import chat_routes
 from streaming.transport.deepgram_files import deepgram_file_routes
@@ -128,6 +129,7 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
     app.state.calls = calls
+    app.state.audiosocket = AudioSocketServer(service, decoders, clock, calls)
     return app
 
 
@@ -156,9 +158,18 @@ def listen(host: str, port: int) -> socket.socket:
 class AppServer:
     """uvicorn on a socket of ours; signals are the caller's business. `run` returns after `end`."""
 
-    def __init__(self, app: Starlette, listener: socket.socket, log_level: str = "warning") -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        listener: socket.socket,
+        log_level: str = "warning",
+        *,
+        audiosocket: socket.socket | None = None,
+    ) -> None:
+        """`audiosocket`: listens for Asterisk."""
         self._app = app
         self._listener = listener
+        self._audiosocket = audiosocket
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
@@ -180,7 +191,10 @@ class AppServer:
         return int(self._listener.getsockname()[1])
 
     async def run(self) -> None:
+        if self._audiosocket is not None:
+            await self._app.state.audiosocket.start(self._audiosocket)
         await self._server.serve(sockets=[self._listener])
+        await self._app.state.audiosocket.aclose()
         await self._app.state.calls.aclose()
 
     def end(self) -> None:

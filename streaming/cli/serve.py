@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ipaddress
 import os
 import signal
@@ -32,6 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8765; 0 picks a free one)")
+    parser.add_argument("--audiosocket-port", type=int, help="port for Asterisk's AudioSocket (default 0: off)")
     parser.add_argument("--model", help="speech model (default tiny.en); `tympan models` lists what it may be")
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument(
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         "engine.workers": args.workers,
         "store.kind": args.store,
         "session.redact": args.redact,
+        "telephony.audiosocket_port": args.audiosocket_port,
     }
     try:
         config = load_config(args.config, flags=flags)
@@ -84,13 +87,16 @@ def check_access(config: Config) -> None:
 
 
 async def _serve(config: Config) -> int:
-    listener = _bind(config.server.host, config.server.port)
-    service = Service(config)
-    try:
-        server = AppServer(make_app(service), listener)
-    except ConfigError as error:
-        listener.close()
-        raise UserError(str(error)) from None
+    with contextlib.ExitStack() as bound:
+        listener = bound.enter_context(_bind(config.server.host, config.server.port))
+        port = config.telephony.audiosocket_port
+        audiosocket = bound.enter_context(_bind(config.server.host, port)) if port else None
+        service = Service(config)
+        try:
+            server = AppServer(make_app(service), listener, audiosocket=audiosocket)
+        except ConfigError as error:
+            raise UserError(str(error)) from None
+        bound.pop_all()
     ended = asyncio.Event()
     _handle_signals(ended)
     serving = asyncio.create_task(server.run(), name="server")
