@@ -9,6 +9,7 @@ from streaming.protocol.credentials import Keyring, offered_keys
 from streaming.protocol.dialect import Handshake
 from streaming.protocol.dialects.audiohook.signature import Verifier
 from streaming.protocol.dialects.audiohook.stream import AudioHook
+from streaming.protocol.dialects.freeswitch import FreeSwitch
 from streaming.protocol.dialects.plain import refusal
 from streaming.protocol.dialects.twilio.signature import verify
 from streaming.protocol.dialects.twilio.stream import Twilio
@@ -20,6 +21,7 @@ def telephony_routes(settings: TelephonySettings, keyring: Keyring) -> list[Dial
     return [
         DialectRoute("/twilio", _twilio(settings, keyring), refusal, guarded=False, call=True),
         DialectRoute("/audiohook", _audiohook(settings), refusal, call=True),
+        DialectRoute("/freeswitch", FreeSwitch, refusal, call=True),
     ]
 
 

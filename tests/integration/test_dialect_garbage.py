@@ -21,9 +21,11 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from streaming.protocol.messages import Start
+from tests.support.audiohook import AudioHookClient
 from tests.support.live import Live, live_server
 from tests.support.polling import eventually
 from tests.support.sessions import ENDPOINTING, speech
+from tests.support.twilio import TwilioStream
 
 SENTENCES = speech((0.5, 2.5), (4.0, 5.5), total_s=7.0).tobytes()
 SOUND = speech((0.1, 1.0), total_s=1.6).tobytes()
@@ -55,12 +57,14 @@ class Spoken:
     hello: tuple[str, ...] = ()
     """... after these."""
     refusals: frozenset[int] = frozenset({400})
+    tag: str = "type"
+    """The field that names a message's type."""
 
     @property
     def messages(self) -> st.SearchStrategy[list[str | bytes]]:
         fields = st.dictionaries(st.sampled_from(self.fields), values, max_size=4)
         kinds = st.sampled_from(self.types) | values
-        structured = st.builds(lambda kind, rest: json.dumps({"type": kind, **rest}), kinds, fields)
+        structured = st.builds(lambda kind, rest: json.dumps({self.tag: kind, **rest}), kinds, fields)
         sound = st.integers(0, len(SOUND)).map(lambda size: SOUND[:size])
         one = (
             structured
@@ -166,10 +170,51 @@ WHISPERLIVE = Spoken(
     codes=frozenset({1000, 1007, 1008, 1009, 1013}),
     hello=('{"uid":"a","language":"en"}',),
 )
+CALL = TwilioStream("inbound", "outbound")
+TWILIO = Spoken(
+    path="/twilio",
+    tag="event",
+    types=("connected", "start", "media", "dtmf", "mark", "stop", ""),
+    fields=("start", "media", "dtmf", "mark", "stop", "streamSid", "sequenceNumber"),
+    parameters={"tracks": ("inbound", "both", "x"), "token": ("x",)},
+    good=(*CALL.begin(), CALL.piece("inbound", 1, 0, SOUND), CALL.piece("outbound", 9, 10**9, b"ab"), CALL.dtmf("5")),
+    end=(CALL.stop(),),
+    query=(),
+    sound=CALL.piece("inbound", 1, 0, SOUND),
+    codes=frozenset({1000, 1007, 1008, 1009, 1013}),
+    hello=tuple(CALL.begin()),
+)
+CONVERSATION = AudioHookClient()
+AUDIOHOOK = Spoken(
+    path="/audiohook",
+    types=("open", "ping", "close", "paused", "resumed", "discarded", "update", "error"),
+    fields=("version", "id", "seq", "serverseq", "position", "parameters"),
+    parameters={"x": ("1",)},
+    hello=(CONVERSATION.open(),),
+    end=(CONVERSATION.message("close", reason="end"),),
+    good=(AudioHookClient().open(), AudioHookClient().message("ping"), CONVERSATION.skip("discarded", 1.0)),
+    query=(),
+    sound=SOUND,
+    codes=frozenset({1000, 1007, 1008, 1009, 1013}),
+)
+FREESWITCH = Spoken(
+    path="/freeswitch",
+    types=("", "dtmf"),
+    fields=("rate", "channels", "mix_type", "uuid", "language", "keywords", "dtmf", "channel"),
+    parameters={"rate": ("8k", "16000", "22050", "x"), "channels": ("1", "2", "3"), "mix_type": ("stereo", "x")},
+    good=('{"uuid":"a","rate":16000}', '{"dtmf":"5"}', '{"rate":12000,"channels":2}', "hello"),
+    end=(),
+    query=(("rate", "16000"),),
+    sound=SOUND,
+    codes=frozenset({1000, 1007, 1008, 1009, 1013}),
+)
 DIALECTS = {
     "assemblyai": ASSEMBLYAI,
+    "audiohook": AUDIOHOOK,
     "deepgram": DEEPGRAM,
+    "freeswitch": FREESWITCH,
     "openai": OPENAI,
+    "twilio": TWILIO,
     "vosk": VOSK,
     "whisperlive": WHISPERLIVE,
 }

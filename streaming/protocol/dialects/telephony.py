@@ -49,9 +49,7 @@ def call_start(audio: AudioFormat, parameters: Mapping[str, str], *, labels: tup
         raise ProtocolError("unsupported", f"labels: {audio.channels} expected, one for each channel")
     redact = _list(parameters, "redact")
     kinds: tuple[RedactKind, ...] = get_args(RedactKind)
-    if "all" in redact:
-        redact = list(kinds)
-    if not set(redact) <= set(kinds):
+    if not set(redact) <= {*kinds, "all"}:
         raise ProtocolError("unsupported", f"redact: known are {', '.join(kinds)}, all")
     keywords = _list(parameters, "keywords")
     if len(keywords) > 100 or any(len(phrase) > 100 for phrase in keywords):
@@ -62,7 +60,7 @@ def call_start(audio: AudioFormat, parameters: Mapping[str, str], *, labels: tup
         ),
         task=Task(language=language(parameters.get("language"))),
         endpointing=Endpointing(min_silence_ms=_silence_ms(parameters)),
-        redact=list(dict.fromkeys(kind for kind in kinds if kind in redact)),
+        redact=[kind for kind in kinds if kind in redact or "all" in redact],
         call=CallOptions(keywords=keywords),
     )
 

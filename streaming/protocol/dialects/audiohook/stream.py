@@ -119,13 +119,13 @@ class AudioHook:
     @property
     def deadline(self) -> float | None:
         if self._closing:
-            return None if self._closed and self._audio is not None else self._closed_by
+            return None if self._closed else self._closed_by
         handshake = self._handshake
         return self._last_heard + (handshake.idle_timeout_s if self._opened else handshake.start_timeout_s)
 
     def timeout(self, now: float) -> list[Outcome]:
         if self._closing:
-            return [Close(CLOSE_NORMAL)] if self._closed else [Reply(self._say_closed())]
+            return [Reply(self._say_closed())]
         if not self._opened:
             raise ProtocolError("start_timeout", f"no `open` within {self._handshake.start_timeout_s:g} s")
         raise ProtocolError("idle_timeout", f"no message for {self._handshake.idle_timeout_s:g} s")
@@ -199,9 +199,9 @@ class AudioHook:
 
     def _close(self, now: float) -> list[Outcome]:
         self._closing = True
-        self._closed_by = now + CLOSED_WITHIN_S
         if self._audio is None:
-            return [Reply(self._say_closed())]
+            return [Reply(self._say_closed()), Close(CLOSE_NORMAL)]
+        self._closed_by = now + CLOSED_WITHIN_S
         return [Stop()]
 
     def _skipped(self, skip: _Skip, now: float) -> list[Outcome]:

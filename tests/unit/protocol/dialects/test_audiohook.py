@@ -160,7 +160,6 @@ def test_a_probe_has_no_session() -> None:
     assert call.talk.dialect.call is None
     (closed,) = call.close()
     assert closed["type"] == "closed"
-    call.talk.wait(9.0)
     assert call.talk.closed is not None
     assert call.talk.closed.code == 1000
 
