@@ -17,7 +17,7 @@ from playwright.async_api import Browser
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from benchmarks.cluster.gateway import TYMPAN_SERVE, GatewayProcess
-from tests.support.browser import CAPTIONS, Tab, fake_microphone, launched, tab, write_voice
+from tests.support.browser import CAPTIONS, TEXT, Tab, fake_microphone, launched, tab, write_voice
 from tests.support.redis_server import RedisServer
 from tests.support.slow_link import slow_link
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "tests" / "data"
 CLIP = CLIPS / "pause.flac"
-TEXT = (
+SAID = (
     "Please wait a moment while I look for your order. "
     "Thank you, I have found it, and the parcel left our warehouse this morning."
 )
@@ -73,7 +73,7 @@ async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
 
 
 def word_error_rate(text: str) -> float:
-    return float(jiwer.wer(normal(TEXT), normal(text)))
+    return float(jiwer.wer(normal(SAID), normal(text)))
 
 
 async def command_line_text() -> str:
@@ -112,7 +112,7 @@ async def test_a_voice_becomes_words_that_two_others_read_along(service: Service
                     whole = "document.getElementById('log').transcript.finals.length === 2"
                     await viewer.until(whole)
                     shown = "[...document.getElementById('log').shadowRoot.querySelectorAll('.text')]"
-                    lines = await viewer.evaluate(f"() => {shown}.map((one) => one.textContent.trim()).join('\\n')")
+                    lines = await viewer.evaluate(f"() => {shown}.map({TEXT}).join('\\n')")
                     assert lines == said
                     assert viewer.problems == []
         assert abs(word_error_rate(said) - word_error_rate(await command_line_text())) <= 0.02

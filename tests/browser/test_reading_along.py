@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser
 
 from streaming.protocol.messages import Call, Summary
-from tests.support.browser import DESK, PHONE, PICTURES, picture, tab
+from tests.support.browser import DESK, PHONE, PICTURES, TEXT, picture, tab
 from tests.support.stage import CALL, Stage, being_said, call_story, said, speech, story
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
@@ -15,10 +15,7 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")
 
 def shown(element: str) -> str:
     """The words that an element shows, as a script's expression."""
-    return (
-        f"[...document.getElementById('{element}').shadowRoot.querySelectorAll('.text')]"
-        ".map((one) => one.textContent.trim()).join(' ')"
-    )
+    return f"[...document.getElementById('{element}').shadowRoot.querySelectorAll('.text')].map({TEXT}).join(' ')"
 
 
 async def test_a_viewer_that_comes_late_has_all_and_reads_on(stage: Stage, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from inference.pool.fake import FakeEngine
 from inference.pool.interface import EngineStartError
@@ -68,6 +69,25 @@ async def test_the_page_may_only_load_what_is_ours() -> None:
         assert policy.startswith("default-src 'none'; script-src 'self'")
         assert "unsafe" not in policy
         assert page.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("path", "policy"),
+    [
+        ("/page/app.js", False),
+        ("/sdk/client.js", False),
+        ("/page/icon.svg", True),
+        ("/watch/x", True),
+        ("/calls", True),
+    ],
+)
+async def test_what_a_page_loads_has_short_headers_and_pictures_the_policy(path: str, policy: bool) -> None:
+    """A picture can be opened as a page, and a picture of SVG has scripts."""
+    async with live_server() as live, httpx.AsyncClient(base_url=f"http://{live.host}") as http:
+        answer = await http.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert ("content-security-policy" in answer.headers) is policy
 
 
 async def test_files_outside_of_the_page_are_not_served() -> None:

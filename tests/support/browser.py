@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-from numpy.typing import NDArray
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
-ALLOWED = "--use-fake-ui-for-media-stream"
-DENIED = "--deny-permission-prompts"
+from benchmarks.web import browser as web_browser
+from benchmarks.web.browser import chromium, fake_microphone, write_voice
+
+__all__ = ["Tab", "fake_microphone", "launched", "picture", "tab", "write_voice"]
+
 DESK: ViewportSize = {"width": 1200, "height": 720}
 PHONE: ViewportSize = {"width": 360, "height": 720}
 PICTURES = Path(os.environ["SCREENSHOTS"]) if os.environ.get("SCREENSHOTS") else None
@@ -30,47 +27,24 @@ CUT_OFF = """() => document.documentElement.scrollWidth <= innerWidth ? "" : [..
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
     .map((one) => one.tagName + (one.id && `#${one.id}`)).join(", ")"""
 CAPTIONS = "document.querySelector('tympan-captions:not([hidden])')"
-SHOWN = f"[...{CAPTIONS}.shadowRoot.querySelectorAll('.text')].map((one) => one.textContent.trim())"
+TEXT = "(one) => one.textContent.replace(/\\s+/g, ' ').trim()"
+"""Of an element, as a script's function; lines that are kept together have spaces of their own."""
+SHOWN = f"[...{CAPTIONS}.shadowRoot.querySelectorAll('.text')].map({TEXT})"
 ALL_SHOWN = f"""{SHOWN}.join('').replaceAll(' ', '')
     === {CAPTIONS}.transcript.utterances.flatMap(({{ words }}) => words.map(({{ text }}) => text)).join('')"""
 PATIENCE_S = 30.0
 POLL_S = 0.05
 
 
-def chromium() -> str:
-    """The browser's command. Without one the test is skipped, but fails where CI is set."""
-    found = next((command for name in NAMES if (command := shutil.which(name))), None)
-    if found is None:
+def launched(*flags: str) -> contextlib.AbstractAsyncContextManager[Browser]:
+    """A browser without a tab. Where there is none the test is skipped, but fails where CI is set."""
+    command = chromium()
+    if command is None:
         reason = "no Chromium is installed: apt-get install chromium"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
-
-
-def fake_microphone(voice: Path, *, allowed: bool = True) -> tuple[str, ...]:
-    """Flags for a microphone that plays a WAV file over and over, from its begin each time that it is opened."""
-    return (
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={voice}",
-        ALLOWED if allowed else DENIED,
-    )
-
-
-def write_voice(file: Path, samples: NDArray[np.int16], rate: int, silence_s: float) -> None:
-    """What a fake microphone plays: the samples, then silence."""
-    soundfile.write(file, np.concatenate([samples, np.zeros(round(silence_s * rate), np.int16)]), rate)
-
-
-@contextlib.asynccontextmanager
-async def launched(*flags: str) -> AsyncIterator[Browser]:
-    """A browser without a tab."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *flags])
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    return web_browser.launched(command, *flags)
 
 
 @dataclass

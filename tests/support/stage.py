@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
+import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from streaming.app import AppServer, SecurityHeaders, listen
+from streaming.app import SecurityHeaders, listen
 from streaming.protocol import messages
 from streaming.protocol.codec import decode_client, encode_server
 from streaming.protocol.messages import AudioFormat, Call, Event, ServerMessage, Speech, Transcript, Word
@@ -162,6 +162,12 @@ class Stage:
         return JSONResponse({"status": "ready", "model": "tiny.en", "device": "cpu", "dtype": "int8"})
 
 
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @contextlib.asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
     stage = Stage()
@@ -174,14 +180,14 @@ async def staged() -> AsyncIterator[Stage]:
         *page_routes(),
     ]
     app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
-    app.state.watchers = SimpleNamespace(close=lambda: None)
-    server = AppServer(app, listen("127.0.0.1", 0))
-    running = asyncio.create_task(server.run())
-    stage.url = f"http://127.0.0.1:{server.port}/"
+    listener = listen("127.0.0.1", 0)
+    server = _Server(uvicorn.Config(app, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    stage.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     try:
         yield stage
     finally:
-        server.end()
+        server.should_exit = True
         await running
 
 

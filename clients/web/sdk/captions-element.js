@@ -53,6 +53,10 @@ export class TympanCaptions extends HTMLElement {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #scrolls = 0;
+  #width = 0;
+  /** Its width is that of a letter, and the log's that of a line. */
+  #letter = element("i", "letter");
+  #room = new ResizeObserver(() => this.#resized());
 
   constructor() {
     super();
@@ -67,7 +71,7 @@ export class TympanCaptions extends HTMLElement {
     this.#latest.textContent = "Newest words";
     this.#latest.hidden = true;
     this.#latest.onclick = () => this.toLatest();
-    this.#log.append(this.#heads, this.#body);
+    this.#log.append(this.#heads, this.#body, this.#letter);
     this.#root.append(this.#log, this.#latest, this.#spoken);
     this.#log.onscroll = () => this.#scrolled();
     this.#log.onclick = ({ target }) => this.#choose(/** @type {Element} */ (target));
@@ -75,10 +79,13 @@ export class TympanCaptions extends HTMLElement {
   }
 
   connectedCallback() {
+    this.#room.observe(this.#log);
+    this.#room.observe(this.#letter);
     if (this.hasAttribute("session") && !this.#watcher) this.#watch();
   }
 
   disconnectedCallback() {
+    this.#room.disconnect();
     this.#watcher?.close();
     this.#watcher = null;
   }
@@ -228,6 +235,14 @@ export class TympanCaptions extends HTMLElement {
       if (this.#following) this.#log.scrollTop = this.#log.scrollHeight;
       else this.#latest.hidden = false;
     });
+  }
+
+  /** Lines are broken anew where their width, or that of their letters, is another one. */
+  #resized() {
+    const width = this.#log.clientWidth + this.#letter.offsetWidth / 1000;
+    if (this.#width && width !== this.#width) this.#view.unlock();
+    this.#width = width;
+    this.#scrollSoon();
   }
 
   #scrolled() {

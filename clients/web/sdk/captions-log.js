@@ -119,6 +119,11 @@ export class CaptionsLog {
     for (const { view } of this.#blocks.values()) view.mark(ms, ms >= 0);
   }
 
+  /** The room has changed: lines are broken anew. */
+  unlock() {
+    for (const { view } of this.#blocks.values()) view.unlock();
+  }
+
   clear() {
     this.root.replaceChildren();
     this.#groups = [];

@@ -17,7 +17,7 @@ const CSS = `
 :host([hidden]) { display: none; }
 .log {
   height: 100%;
-  overflow-y: auto;
+  overflow: hidden auto;
   overscroll-behavior: contain;
   scrollbar-width: thin;
   scrollbar-color: var(--rule) transparent;
@@ -43,6 +43,8 @@ p { margin: 0; }
 .who { font-weight: 600; color: var(--accent); text-transform: capitalize; }
 .chips { display: flex; gap: .4rem; overflow: hidden; }
 .text { display: block; }
+.text.lines { white-space: pre-line; }
+.letter { position: absolute; width: var(--size); height: 0; }
 .word { border-radius: .18em; transition: color .18s; }
 .tentative { color: var(--pale); }
 :host([clickable]) .word:not(.tentative) { cursor: pointer; }
@@ -109,7 +111,7 @@ p { margin: 0; }
   font-size: var(--size);
   line-height: 1.35;
   overflow: hidden;
-  padding: 0;
+  padding: 0 14px 0 0;
 }
 :host([layout=lines]) :is(.meta time, .chips, .notice, .latest) { display: none; }
 :host([layout=lines]) .utterance { padding: 0; font-size: inherit; line-height: inherit; }

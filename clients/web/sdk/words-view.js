@@ -1,10 +1,18 @@
 /**
- * One utterance's words in the page. What has not changed keeps its element, so nothing that was read moves; new words
- * appear when their time has come, and corrections at once.
+ * One utterance's words in the page. New words appear when their time has come, and corrections at once. What was read
+ * does not move: words that stay keep their elements, and lines stay broken where they are when a word before becomes
+ * longer or shorter, as far as there is room.
  */
 
 /** @import { Word } from "./types.js" */
 /** @import { Cadence } from "./cadence.js" */
+
+import { commonStart, matches } from "./align.js";
+
+/** A space at which a line is not broken. */
+const FIRM = "\u00a0";
+/** A line that stays together may be so much longer than the others; there is padding beside it. */
+const LONGER_PX = 14;
 
 /** @type {WeakMap<Element, Word>} */
 const wordOf = new WeakMap();
@@ -22,6 +30,7 @@ export class WordsView {
   /** @type {number[]} when each is to be shown */
   #times = [];
   #flat = false;
+  #locked = false;
 
   /** @param {HTMLElement} parent gets the words */
   constructor(parent) {
@@ -45,32 +54,41 @@ export class WordsView {
    */
   put(words, cadence, nowMs) {
     const known = commonStart(this.#words, words);
-    const shown = this.#spans.length;
-    const waiting = words.slice(Math.max(known, shown));
-    const kept = this.#times.slice(0, words.length - waiting.length);
-    while (kept.length < words.length - waiting.length) kept.push(nowMs);
-    const times = cadence ? cadence.times(waiting.map(({ text }) => text), nowMs) : waiting.map(() => nowMs);
+    const first = Math.min(words.length, Math.max(known, this.#spans.length));
+    const waiting = words.slice(first).map(({ text }) => text);
+    const times = cadence ? cadence.times(waiting, nowMs) : waiting.map(() => nowMs);
     this.#correct(words, known);
+    this.#times = [...words.slice(0, first).map((_, index) => this.#times[index] ?? nowMs), ...times];
     this.#words = words;
-    this.#times = [...kept, ...times];
   }
 
-  /** Shows what is due. True: something was. @param {number} nowMs */
+  /** Shows what is due. @param {number} nowMs */
   show(nowMs) {
-    const before = this.#spans.length;
     while (this.#spans.length < this.#words.length && this.#times[this.#spans.length] <= nowMs) {
-      this.#append(this.#words[this.#spans.length]);
+      const word = this.#words[this.#spans.length];
+      const span = made(word);
+      if (this.#spans.length && !word.glued) this.parent.append(" ");
+      this.parent.append(span);
+      this.#spans.push(span);
     }
-    return this.#spans.length > before;
   }
 
   /** Its words cannot be pointed at any more, and cost one node. */
   flatten() {
     if (this.#flat || this.nextMs !== null) return;
     this.#flat = true;
-    this.parent.textContent = this.parent.textContent;
+    this.parent.classList.toggle("lines", this.#locked);
+    this.parent.textContent = [...this.parent.childNodes].map((node) => (node.nodeName === "BR" ? "\n" : node.textContent)).join("");
     this.#spans = [];
     this.#times = [];
+  }
+
+  /** The room has changed: lines are broken anew. */
+  unlock() {
+    if (!this.#locked) return;
+    this.#locked = false;
+    if (this.#flat) this.parent.textContent = (this.parent.textContent ?? "").replaceAll("\n", "").replaceAll(FIRM, " ");
+    else this.#space(null);
   }
 
   /** @param {number} ms of the session's clock; the word that is heard then is marked @param {boolean} on */
@@ -82,89 +100,78 @@ export class WordsView {
   }
 
   /**
-   * What is shown, corrected: the words of the old end that are the new end too keep their elements.
+   * What is shown, corrected.
    * @param {Word[]} words
    * @param {number} known so many words at the beginning have the same text
    */
   #correct(words, known) {
-    const old = this.#words.slice(0, this.#spans.length);
-    const count = Math.min(old.length, words.length);
-    old.slice(0, Math.min(known, count)).forEach((_, index) => this.#dress(index, words[index]));
-    if (known >= old.length) return;
-    const tail = commonEnd(old.slice(known), words.slice(known));
-    const from = known;
-    const oldUntil = old.length - tail;
-    const newUntil = words.length - tail;
-    const changed = Math.min(oldUntil, newUntil) - from;
-    for (let i = from; i < from + changed; i++) this.#replace(i, words[i]);
-    for (const span of this.#spans.splice(from + changed, oldUntil - from - changed)) remove(span);
-    if (tail) {
-      for (let i = from + changed; i < newUntil; i++) this.#append(words[i], i);
-      for (let i = newUntil; i < words.length; i++) this.#dress(i, words[i]);
+    const spans = this.#spans;
+    const count = spans.length;
+    for (let i = 0; i < Math.min(known, count); i++) dress(spans[i], words[i]);
+    if (known >= count) return;
+    const lines = new Map(spans.map((span) => [span, span.offsetTop]));
+    const stay = matches(this.#words.slice(known, count), words.slice(known));
+    const corrected = spans.slice(0, known);
+    let [at, to] = [known, known];
+    /** Words that came or went between two that stay; @param {number} oldEnd @param {number} newEnd */
+    const between = (oldEnd, newEnd) => {
+      for (; at < oldEnd && to < newEnd; at++, to++) corrected.push(changed(spans[at], words[to]));
+      for (; at < oldEnd; at++) spans[at].remove();
+      if (oldEnd === count) return; // what comes behind the last word has its time
+      for (; to < newEnd; to++) {
+        const span = made(words[to]);
+        spans[oldEnd].before(span);
+        corrected.push(span);
+      }
+    };
+    for (const [i, j] of stay) {
+      between(known + i, known + j);
+      dress(spans[at++], words[to]);
+      corrected.push(spans[known + i]);
+      to++;
+    }
+    between(count, words.length);
+    this.#spans = corrected;
+    this.#locked = true;
+    this.#space(lines);
+    if (this.parent.scrollWidth > this.parent.clientWidth + LONGER_PX) this.unlock();
+  }
+
+  /**
+   * Puts spaces between the words; where lines are given, words that stood in one stay together.
+   * @param {Map<Element, number> | null} lines where the words stood
+   */
+  #space(lines) {
+    const words = new Set(/** @type {Node[]} */ (this.#spans));
+    for (const node of [...this.parent.childNodes]) if (!words.has(node)) node.remove();
+    let line = lines?.get(this.#spans[0]);
+    for (const span of this.#spans.slice(1)) {
+      const before = line;
+      line = lines?.get(span) ?? line;
+      if (line !== before) span.before(document.createElement("br"));
+      if (!wordOf.get(span)?.glued) span.before(line === before && lines?.has(span) ? FIRM : " ");
     }
   }
-
-  /** @param {Word} word @param {number} [at] */
-  #append(word, at = this.#spans.length) {
-    const span = document.createElement("span");
-    span.append(word.text);
-    const next = this.#spans[at] ?? null;
-    this.parent.insertBefore(span, next ? spaceBefore(next) ?? next : null);
-    if (at > 0 && !word.glued) span.before(" ");
-    if (next && !wordOf.get(next)?.glued && !spaceBefore(next)) next.before(" ");
-    this.#spans.splice(at, 0, span);
-    this.#dress(at, word);
-  }
-
-  /** @param {number} index @param {Word} word */
-  #replace(index, word) {
-    const span = this.#spans[index];
-    /** @type {Text} */ (span.firstChild).data = word.text;
-    const space = spaceBefore(span);
-    if (word.glued) space?.remove();
-    else if (index > 0 && !space) span.before(" ");
-    this.#dress(index, word);
-  }
-
-  /** @param {number} index @param {Word} word */
-  #dress(index, word) {
-    const span = this.#spans[index];
-    if (!span) return;
-    wordOf.set(span, word);
-    const name = word.state === "tentative" ? "word tentative" : "word";
-    if (span.className !== name) span.className = name;
-  }
 }
 
-/** @param {HTMLElement} span */
-function remove(span) {
-  spaceBefore(span)?.remove();
-  span.remove();
+/** @param {Word} word */
+function made(word) {
+  const span = document.createElement("span");
+  span.append(word.text);
+  dress(span, word);
+  return span;
 }
 
-/** @param {Node} span @returns {ChildNode | null} */
-function spaceBefore(span) {
-  const before = span.previousSibling;
-  return before instanceof Text ? before : null;
+/** @param {HTMLSpanElement} span @param {Word} word */
+function changed(span, word) {
+  /** @type {Text} */ (span.firstChild).data = word.text;
+  dress(span, word);
+  return span;
 }
 
-/** @param {Word} a @param {Word} b */
-function same(a, b) {
-  return a.text === b.text && (a.glued ?? false) === (b.glued ?? false);
-}
-
-/** @param {Word[]} old @param {Word[]} words */
-function commonStart(old, words) {
-  let length = 0;
-  while (length < old.length && length < words.length && same(old[length], words[length])) length++;
-  return length;
-}
-
-/** @param {Word[]} old @param {Word[]} words */
-function commonEnd(old, words) {
-  let length = 0;
-  while (
-    length < old.length && length < words.length && same(old[old.length - 1 - length], words[words.length - 1 - length])
-  ) length++;
-  return length;
+/** @param {HTMLSpanElement} span @param {Word} word */
+function dress(span, word) {
+  wordOf.set(span, word);
+  const name = word.state === "tentative" ? "word tentative" : "word";
+  if (span.className !== name) span.className = name;
 }
