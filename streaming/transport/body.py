@@ -22,6 +22,7 @@ class Body:
         self._receive = request.receive
         self._length = request.headers.get("content-length", "")
         self._done = False
+        self._late = False
 
     async def read(self, max_bytes: int, timeout_s: float, take: Callable[[bytes], Awaitable[None]]) -> None:
         """Gives all of it to `take`. Raises ProtocolError (`too_large`, `idle_timeout`), ClientDisconnect."""
@@ -39,6 +40,7 @@ class Body:
                         raise too_large
                     await take(piece)
         except TimeoutError:
+            self._late = True
             raise ProtocolError("idle_timeout", "the body did not come in time") from None
 
     async def linger(self) -> bool:
@@ -47,7 +49,7 @@ class Body:
         size = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while not self._done and size < LINGER_BYTES:
+                while not (self._done or self._late) and size < LINGER_BYTES:
                     size += len(await self._piece())
         return self._done
 

@@ -276,7 +276,7 @@ def _read_to_the_end(socket: ClientConnection) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_garbage_ends_in_a_way_that_clients_know(
     live: Live, neighbour: ClientConnection, name: str, data: st.DataObject

@@ -42,13 +42,12 @@ async def nothing_left(live: Live) -> None:
 
 
 class TestOpenAI:
-    @pytest.mark.parametrize("form", ["flac", "wav", "mp3", "mp4", "ogg", "webm"])
-    async def test_files_of_any_kind(self, form: str) -> None:
+    async def test_files_of_any_kind(self) -> None:
         async with live_server() as live:
-            heard = await sdk(live).audio.transcriptions.create(
-                model="whisper-1", file=("speech." + form, encoded(SENTENCES, form))
-            )
-            assert heard.text.split()[:5] == TEXT.split()[:5]
+            for form in ("flac", "wav", "mp3", "mp4", "ogg", "webm"):
+                file = (f"speech.{form}", encoded(SENTENCES, form))
+                heard = await sdk(live).audio.transcriptions.create(model="whisper-1", file=file)
+                assert heard.text.split()[:5] == TEXT.split()[:5], form
             await nothing_left(live)
 
     async def test_verbose_json(self) -> None:
@@ -189,20 +188,19 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("case", sorted(HOSTILE))
 @pytest.mark.parametrize("shape", ["openai", "deepgram"])
-async def test_hostile_files_get_a_4xx_and_cost_nothing_lasting(case: str, shape: str) -> None:
-    data, status = HOSTILE[case]
+async def test_hostile_files_get_a_4xx_and_cost_nothing_lasting(shape: str) -> None:
     async with live_server(media=SMALL) as live, http(live) as client:
-        if shape == "openai":
-            form = {"model": (None, "m"), "file": ("a.flac", data)}
-            response = await client.post("/v1/audio/transcriptions", files=form)
-            assert "message" in response.json()["error"]
-        else:
-            response = await client.post("/v1/listen", content=data)
-            assert "err_msg" in response.json()
-        assert response.status_code in (status, 413) if case == "too many bytes" else response.status_code == status
-        await nothing_left(live)
+        for case, (data, status) in HOSTILE.items():
+            if shape == "openai":
+                form = {"model": (None, "m"), "file": ("a.flac", data)}
+                response = await client.post("/v1/audio/transcriptions", files=form)
+                assert "message" in response.json()["error"], case
+            else:
+                response = await client.post("/v1/listen", content=data)
+                assert "err_msg" in response.json(), case
+            assert response.status_code == status, case
+            await nothing_left(live)
         good = await client.post("/v1/listen", content=FLAC)
         assert good.status_code == 200
 

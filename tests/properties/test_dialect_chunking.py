@@ -93,14 +93,14 @@ def vosk(sizes: list[int]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dialect", [openai, assemblyai, whisperlive, vosk])
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sizes=cuts)
 def test_the_others(dialect: Callable[[list[int]], list[dict[str, Any]]], sizes: list[int]) -> None:
     assert dialect(sizes) == dialect([3200])
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sizes=cuts, finalize_at=st.integers(0, 20).map(lambda n: n * 8000))
 def test_deepgram(channels: int, sizes: list[int], finalize_at: int) -> None:
     data = STEREO if channels == 2 else MONO

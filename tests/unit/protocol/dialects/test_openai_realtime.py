@@ -314,7 +314,7 @@ class TestManual:
         talk.lose()
         assert talk.json[-1]["type"] == f"{TEXT}.failed"
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(
         st.lists(st.sampled_from([1, 2, 3, 4, 5, 6, 7]), max_size=3, unique=True).map(sorted),
         st.integers(1000, 60_000).map(lambda size: 2 * (size // 2)),
