@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.pool.fake import FakeEngine
 from streaming.app import AppServer, listen, make_app
+from streaming.cli.main import main
 from streaming.config import Config, ServerSettings, TelephonySettings
 from streaming.session.service import Service
 from tests.support.asterisk import CALL, ERROR, HANGUP, audio, dialled, frame, identity, key
@@ -95,6 +97,13 @@ async def test_other_addresses_are_not_let_in() -> None:
         assert not live.service.sessions
     async with asterisk_server(audiosocket_peers=("127.0.0.0/8",)) as (_, port):
         assert await call(port, frame(0x01, b"")) == HANGUP
+
+
+def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", "0", "--audiosocket-port", str(port)]) != 0
+        assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 frames = st.one_of(

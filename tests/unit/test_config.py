@@ -54,12 +54,23 @@ def test_a_switch_is_true_or_false(text: str, value: bool, tmp_path: Path) -> No
         ({"TYMPAN_AUTH_KEYS": "short"}, "auth: a key has from 16 to 512 printable ASCII characters"),
         ({"TYMPAN_AUTH_KEYS": "sha256:12"}, "auth: sha256: is followed by 64 hexadecimal digits"),
         ({"TYMPAN_ENGINE_MODEL": ""}, "model and device must not be empty"),
+        ({"TYMPAN_TELEPHONY_WEBHOOK_URL": "crm"}, 'telephony: webhook_url begins with "https://" or "http://"'),
+        ({"TYMPAN_TELEPHONY_PUBLIC_URL": "https://a"}, 'public_url begins with "wss://" or "ws://"'),
+        ({"TYMPAN_TELEPHONY_AUDIOHOOK_SECRET": "?"}, "audiohook_secret is base64, as Genesys shows it"),
+        ({"TYMPAN_TELEPHONY_AUDIOSOCKET_PEERS": "10.0.0.1/8"}, "10.0.0.1/8 has host bits set"),
     ],
 )
 def test_errors_name_the_key_and_the_source(environment: dict[str, str], text: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(environment=environment)
     assert text in str(error.value)
+
+
+def test_secrets_of_telephone_lines_are_shown_nowhere() -> None:
+    names = ("WEBHOOK_SECRET", "TWILIO_SECRET", "AUDIOHOOK_SECRET")
+    config = load_config(environment={f"TYMPAN_TELEPHONY_{name}": "aHVzaA==" for name in names})
+    assert config.telephony.twilio_secret == "aHVzaA=="
+    assert "aHVzaA" not in repr(config)
 
 
 def test_a_store_with_a_password_shows_it_nowhere() -> None:
