@@ -148,7 +148,12 @@ def _interims(name: str) -> float:
 
 def _finals(name: str) -> float:
     """µs"""
-    utterances: list[list[ServerMessage]] = [
+    return _said(_begun(name), utterances())
+
+
+def utterances() -> list[list[ServerMessage]]:
+    """What is said of MESSAGES utterances."""
+    return [
         [
             Speech(channel=0, state="started", utterance=place, at_ms=place * 1000),
             Speech(channel=0, state="ended", utterance=place, at_ms=place * 1000 + 1000, rule="silence"),
@@ -156,7 +161,6 @@ def _finals(name: str) -> float:
         ]
         for place in range(MESSAGES)
     ]
-    return _said(_begun(name), utterances)
 
 
 def _begun(name: str) -> Dialect:
