@@ -79,6 +79,8 @@ class SessionRunner:
         self.session = core.session
         self.failure: ProtocolError | None = None
         """Why the session ended, if not by `stop`; its `error` message comes last in `events`."""
+        self.resumable = True
+        """Its client could come back to it, here or at another gateway."""
         self._core = core
         self._fleet = fleet
         self._durable: DurableSession | None = None

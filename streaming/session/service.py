@@ -104,8 +104,8 @@ class Service:
     async def drain(self, timeout_s: float) -> None:
         """Takes no more sessions and tells the live ones, whose clients then go elsewhere.
 
-        At the deadline, sessions in a store that other gateways share are left there to be resumed; others, and those
-        that the store could not take, are ended with their finals.
+        At the deadline, sessions in a store that other gateways share are left there to be resumed; others, those that
+        the store could not take, and those that nobody would come back to, are ended with their finals.
         """
         self._draining = True
         for runner in list(self._sessions):
@@ -113,7 +113,7 @@ class Service:
         if await self.wait_until_empty(timeout_s):
             return
         shared = self.config.store.kind != "memory"
-        lost_otherwise = [runner for runner in self._sessions if not (shared and runner.durable)]
+        lost_otherwise = [runner for runner in self._sessions if not (shared and runner.durable and runner.resumable)]
         log.info(
             "%d sessions are ended at the deadline, %d left to others",
             len(lost_otherwise),

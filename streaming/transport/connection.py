@@ -155,6 +155,7 @@ class Connection:
     # -- in a session -----------------------------------------------------------------------------------------------
 
     async def _run_session(self, runner: SessionRunner, outcomes: Sequence[Outcome]) -> None:
+        runner.resumable = not self._finish
         reader = asyncio.create_task(self._read(runner, outcomes), name="reader")
         writer = asyncio.create_task(self._write(runner), name="writer")
         watch = asyncio.create_task(self._watch(runner), name="watch")

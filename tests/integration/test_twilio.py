@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,10 +10,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from streaming.config import AuthSettings, TelephonySettings
+from streaming.config import AuthSettings, StoreSettings, TelephonySettings
 from streaming.protocol.dialects.twilio.signature import sign
 from tests.support.live import Live, live_server
 from tests.support.polling import eventually
+from tests.support.redis_server import RedisServer, running
 from tests.support.sessions import speech
 from tests.support.twilio import CALL, RATE, STREAM, TwilioStream
 from tests.support.webhook_receiver import webhook_receiver
@@ -163,3 +165,27 @@ async def test_a_full_server_refuses_before_the_call_begins() -> None:
 
         await eventually(begun)
         assert await refused(live) == 503
+
+
+async def test_a_server_that_drains_ends_its_calls_with_their_last_words(tmp_path: Path) -> None:
+    """No line comes back to a session, so it is not left to other gateways."""
+    stream = TwilioStream("inbound")
+    with running(RedisServer(tmp_path / "redis")) as redis:
+        async with (
+            webhook_receiver() as hook,
+            live_server(
+                telephony=TelephonySettings(webhook_url=hook.url), store=StoreSettings(kind="redis", url=redis.url)
+            ) as live,
+            line(live) as socket,
+        ):
+            await say(socket, *stream.begin(), *stream.media(ALICE[: 2 * RATE]))
+
+            async def heard() -> bool:
+                return any(session.audio_ms >= 2000 for session in live.service.sessions)
+
+            await eventually(heard)
+            await live.service.drain(0.0)
+            ended = await hook.until("call.ended")
+            assert ended["message"]["summary"]["utterances"] == 1
+            assert await closed(socket) == 1012
+        assert [report["type"] for report in hook.reports].count("transcript") == 1
