@@ -43,6 +43,7 @@ ROUTES = """
 | `/v3/ws` | AssemblyAI's streaming, version 3 |
 | `/` | WebSocket clients that know no path: WhisperLive, vosk-server |
 | `POST /v1/audio/transcriptions`, `POST /v1/audio/translations` | OpenAI's files |
+| `/twilio`, `/audiohook`, `/freeswitch` | [Telephone lines](telephony.md); Asterisk's has a TCP port of its own |
 
 All stand on the server's one port and want a key where the server has any: `Authorization: Token`, `Bearer` or
 bare, `?token=`, or a WebSocket subprotocol, as each SDK does it. An upgrade answers with the header
