@@ -24,8 +24,8 @@ To add one:
    (tests/properties), garbage at a live server (tests/integration/test_dialect_garbage.py has a table), the real SDK
    (tests/sdks), a guide in docs/guides, and its row in docs/compatibility.md.
 
-A telephone line is a dialect with a `call` (`CallDialect`), entered in the table of `streaming/transport/telephony.py`; its
-words go to others as well. `telephony` has what lines share: options, keys, and silence where the clock must go on.
+A telephone line is a dialect with a `call` (`CallDialect`), entered in the table of `streaming/transport/telephony.py`;
+its words go to others as well. `telephony` has what lines share: options, keys, and silence where the clock must go on.
 Keys, and what one channel lacks, are a `Signal`. docs/telephony.md is its page.
 
 Never send a client a message type that its service does not have: SDKs crash on them. New things go into messages that
