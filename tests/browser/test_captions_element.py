@@ -15,20 +15,25 @@ from tests.support.stage import Stage, being_said, said, story
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(stage: Stage, browser: Browser) -> AsyncIterator[Tab]:
-    """An element of 600 by 300 pixels that shows all words at once, as `captions`, and `body`, its words' parent."""
-    async with tab(browser, f"{stage.url}empty") as opened:
-        await opened.evaluate("""async () => {
-            await import('/sdk/captions-element.js');
-            window.captions = document.createElement('tympan-captions');
-            captions.setAttribute('pace', '0');
-            Object.assign(captions.style, { width: '600px', height: '300px' });
-            document.body.replaceChildren(captions);
-            window.body = captions.shadowRoot.querySelector('.body');
-            window.spoken = captions.shadowRoot.querySelector('.spoken');
-        }""")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def somewhere(stage_of_all: Stage, browser: Browser) -> AsyncIterator[Tab]:
+    async with tab(browser, f"{stage_of_all.url}empty") as opened:
+        await opened.evaluate("() => import('/sdk/captions-element.js')")
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(somewhere: Tab, stage: Stage) -> Tab:
+    """A new element of 600 by 300 pixels that shows all words at once: `captions`, and `body`, its words' parent."""
+    await somewhere.evaluate("""() => {
+        window.captions = document.createElement('tympan-captions');
+        captions.setAttribute('pace', '0');
+        Object.assign(captions.style, { width: '600px', height: '300px' });
+        document.body.replaceChildren(captions);
+        window.body = captions.shadowRoot.querySelector('.body');
+        window.spoken = captions.shadowRoot.querySelector('.spoken');
+    }""")
+    return somewhere
 
 
 async def tell(page: Tab, *messages: ServerMessage) -> None:
