@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,14 +57,21 @@ def test_frames_are_those_of_each_policy(model: QwenAudio) -> None:
 
 
 def test_capacity_is_measured_and_stops_at_the_lag(model: QwenAudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"bytes_per_s": 1e10, "flops_per_s": 1e11}
+    limits = {"bytes_per_s": 1e8, "flops_per_s": 1e9}
+    set_clock(monkeypatch, 0.01)
     (row,) = measure_decoding(model, [2], prefix_s=1.0, steps=2, limits=limits)
-    assert row["tokens_per_s"] > 0
+    assert row["tokens_per_s"] == 200
     assert row["share_of_bandwidth"] > 0
     assert [row["sessions"] for row in measure_sessions(model, [1, 2], answer_tokens=2, rounds=1)] == [1, 2]
-    monkeypatch.setattr("benchmarks.qwen_audio.capacity.ROUND_S", 1e-4)
+    set_clock(monkeypatch, 1.5)
     late = measure_sessions(model, [1, 2], answer_tokens=2, rounds=1)
     assert [(row["sessions"], row["within_lag"]) for row in late] == [(1, False)]
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+    """Whatever is measured takes this long."""
+    ticks = count(step=step_s)
+    monkeypatch.setattr("benchmarks.qwen_audio.capacity.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
 
 
 def test_the_command_writes_all_parts_with_their_circumstances(tmp_path: Path) -> None:
