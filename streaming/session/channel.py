@@ -75,7 +75,7 @@ class ChannelState(msgspec.Struct, frozen=True, array_like=True):
 
 class Channel:
     """Order of calls: `feed` with samples that follow one another, in pieces that end at every multiple of
-    BLOCK_SAMPLES; `hypothesis` and `job_failed` with answers to the jobs asked for; `end_segment` at any time;
+    TONE_SAMPLES; `hypothesis` and `job_failed` with answers to the jobs asked for; `end_segment` at any time;
     `trim` where nothing before it is needed any more.
     """
 
@@ -118,10 +118,11 @@ class Channel:
     # -- audio --------------------------------------------------------------------------------------------------
 
     def feed(self, pcm: NDArray[np.int16], now: float) -> list[Effect]:
-        """Takes int16 (n,) at 16 kHz, which must not reach beyond the next multiple of BLOCK_SAMPLES."""
+        """Takes int16 (n,) at 16 kHz, which must not reach beyond the next multiple of TONE_SAMPLES."""
         self._ring.append(pcm)
         self.live.position += len(pcm)
-        effects = [*self._segment_events(self._segmenter.feed(pcm), now), *self._heard(self._tones.feed(pcm))]
+        effects = self._segment_events(self._segmenter.feed(pcm), now)
+        effects += self._heard(self._tones.feed(pcm, self.position))
         if self.position % BLOCK_SAMPLES == 0:
             effects += self._block_due(now)
         return effects

@@ -59,6 +59,7 @@ from streaming.session.settings import SessionSettings
 from streaming.session.snapshot import CoreState, encode
 from streaming.session.tail import Tail
 from streaming.session.tasks import check_tasks, session_tasks
+from streaming.session.tones import TONE_SAMPLES
 from streaming.session.utterance import Shared
 from streaming.transcript.redaction import Redactor
 from vad import FRAME_SAMPLES, CommandedEnd, DetectorName, EndpointSettings, Segmenter, SpeechDetector
@@ -275,7 +276,7 @@ class SessionCore:
         position = self._position
         until = position + min(limit, self._intake.available)
         while position < until:
-            cut = min(_next_multiple(position, BLOCK_SAMPLES), until)
+            cut = min(_next_multiple(position, TONE_SAMPLES), until)  # a divisor of BLOCK_SAMPLES
             if len(self._channels) > 1:  # what is said of them comes in the order of the clock
                 cut = min(cut, _next_multiple(position, FRAME_SAMPLES))
             for channel in self._channels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -14,21 +15,34 @@ from streaming.audio.clock import samples_to_ms
 from streaming.protocol.messages import Event
 from streaming.session.effects import Effect, Send
 
+TONE_SAMPLES: Final = 800
+"""50 ms: a divisor of BLOCK_SAMPLES."""
+
 
 class ChannelTones:
-    """Order of calls: `feed` with samples that follow one another; `finish` at the end."""
+    """Order of calls: `feed` with samples that follow one another, in pieces that end at every multiple of
+    TONE_SAMPLES; `finish` at the end.
+
+    What is heard is said at these positions only, so that it stands among all messages in the order of the clock.
+    """
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
         self._detector = ToneDetector()
+        self._waiting: list[NDArray[np.int16]] = []
 
-    def feed(self, pcm: NDArray[np.int16]) -> list[Effect]:
-        """Takes int16 (n,) at 16 kHz."""
-        return self._say(self._detector.feed(pcm))
+    def feed(self, pcm: NDArray[np.int16], position: int) -> list[Effect]:
+        """Takes int16 (n,) at 16 kHz, which end at `position`."""
+        self._waiting.append(pcm)
+        return [] if position % TONE_SAMPLES else self._say(self._detector.feed(self._take()))
 
     def finish(self) -> list[Effect]:
         """No more audio comes."""
-        return self._say(self._detector.flush())
+        return self._say([*self._detector.feed(self._take()), *self._detector.flush()])
+
+    def _take(self) -> NDArray[np.int16]:
+        pieces, self._waiting = self._waiting, []
+        return np.concatenate([np.empty(0, np.int16), *pieces]) if len(pieces) != 1 else pieces[0]
 
     @property
     def recent_from(self) -> int:
@@ -36,7 +50,8 @@ class ChannelTones:
         return max(0, self._detector.position - TAIL - GRID)
 
     def state(self) -> ToneState:
-        """Without the audio, which is kept anyhow."""
+        """At a multiple of TONE_SAMPLES. Without the audio, which is kept anyhow."""
+        assert not self._waiting, "a snapshot stands where tones were heard up to"
         return msgspec.structs.replace(self._detector.state(), audio=b"")
 
     def restore(self, state: ToneState, recent: NDArray[np.int16]) -> None:

@@ -23,6 +23,7 @@ from streaming.protocol.messages import (
 from streaming.session.effects import Effect, Send, StoreAudio, Submit
 from streaming.session.snapshot import decode, encode
 from tests.support.sessions import ENDPOINTING, Driver, make_core, scripted_words, speech
+from tests.support.tones import key, pcm
 
 TOTAL_S = 6.0
 
@@ -55,8 +56,11 @@ def whatever_was_read(block: StoreAudio) -> StoreAudio:
 def test_any_split_of_the_same_samples_does_the_same(
     rate: int, channels: int, cuts: list[int], begin: float, pause: float
 ) -> None:
-    """Speech and call events, jobs, stored audio, snapshots and acks are equal, and in the same order."""
+    """Speech, keys and call events, jobs, stored audio, snapshots and acks are equal, and in the same order."""
     one = speech((begin, begin + 1.0), (begin + 1.0 + pause, 4.5), total_s=TOTAL_S, rate=rate)
+    for second in (begin - 0.1, begin + 1.02, 4.6, 5.0, 5.4):  # keys, of which some end as speech begins or is over
+        press = pcm(key("5", 80, rate=rate))
+        one[round(second * rate) :][: len(press)] = press
     voices = [one, np.roll(one, rate // 3)][:channels]
     samples = np.stack(voices, axis=1).astype("<i2").tobytes()
     audio = AudioFormat(sample_rate=rate, channels=channels)  # type: ignore[arg-type]

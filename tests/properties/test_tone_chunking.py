@@ -58,6 +58,27 @@ def test_any_split_gives_the_same_events(samples: NDArray[np.int16], data: st.Da
     assert heard(samples, split_points(data, len(samples))) == heard(samples, [])
 
 
+@given(
+    names=st.lists(st.sampled_from([*PIECES, "voice"]), min_size=1, max_size=4),
+    level=st.sampled_from([0, 40, 82, 84, 200]),
+    pauses=st.lists(st.integers(0, 12_000), min_size=4, max_size=4),
+    size=st.sampled_from([160, 800, 8_000]),
+)
+@settings(max_examples=40, deadline=None)
+def test_skipping_silence_changes_nothing(names: list[str], level: int, pauses: list[int], size: int) -> None:
+    """Tones between pauses with noise around the level below which nothing is judged, against a detector that judges
+    all of it."""
+    random = np.random.default_rng(0)
+    parts: list[NDArray[np.int16]] = []
+    for name, pause in zip(names, pauses, strict=False):
+        parts += [random.integers(-level, level + 1, pause).astype(np.int16), stream([name], 0)]
+    samples = np.concatenate([*parts, random.integers(-level, level + 1, 9_000).astype(np.int16)])
+    thorough = ToneDetector()
+    thorough._quiet = 0.0
+    expected = [*thorough.feed(samples), *thorough.flush()]
+    assert heard(samples, list(range(0, len(samples), size))) == expected
+
+
 @given(names=st.permutations([*PIECES, "voice"]), size=st.sampled_from([1, 79, 80, 160, 320, 321]))
 @settings(max_examples=8, deadline=None)
 def test_chunks_of_one_size_give_the_same_events(names: list[str], size: int) -> None:

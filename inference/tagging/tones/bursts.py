@@ -117,8 +117,13 @@ class BurstTracker:
         self._recent: deque[Spectrum] = deque(maxlen=REMEMBERED)
         self.state = BurstState()
 
+    @property
+    def idle(self) -> bool:
+        """No tone is heard, or may be."""
+        return self.state.open_burst is None and self.state.streak is None and self.state.watch is None
+
     def remember(self, history: NDArray[np.int16]) -> None:
-        """int16, the HISTORY samples before the next hop, of which the spectra after a restore are made."""
+        """int16, the HISTORY samples before the next hop, of which the spectra that are looked back on are made."""
         for i in range(REMEMBERED):
             self._recent.append(spectrum(history[i * HOP : i * HOP + WINDOW]))
 

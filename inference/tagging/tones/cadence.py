@@ -92,6 +92,10 @@ class CadenceTracker:
         self._alone_ms = settings.beep_alone_ms
         self.state = CadenceState()
 
+    @property
+    def idle(self) -> bool:
+        return self.state.track is None
+
     def take(self, change: Change, at: int) -> list[ToneEvent]:
         if isinstance(change, Faded):
             if self.state.track is not None and self.state.track.bursts[-1].start_sample == change.start_sample:

@@ -14,12 +14,15 @@ from inference.tagging.tones.bursts import BurstState, BurstTracker
 from inference.tagging.tones.cadence import CadenceState, CadenceTracker
 from inference.tagging.tones.dtmf import DtmfDetector, DtmfState
 from inference.tagging.tones.events import ToneEvent
-from inference.tagging.tones.settings import ToneSettings
+from inference.tagging.tones.settings import ToneSettings, amplitude
 
 GRID: Final = spectrum.HOP  # 320: four hops of the digits' kernels
 TAIL: Final = max(BURST_HISTORY, dtmf.HISTORY)  # 3520 samples: what decisions to come look back on, 7 kB
 SLICE: Final = 64 * GRID
 """Samples that are judged at once at most, 1.28 s: memory does not grow with what is fed."""
+QUIET: Final = 0.45
+"""Of the least amplitude of a tone. Windows of samples below this hold none: a Hann window makes at most twice the peak
+of what lies in it."""
 
 
 class BadStateError(ValueError):
@@ -58,6 +61,9 @@ class ToneDetector:
         self._audio = np.zeros(TAIL, np.int16)
         self._dtmf_at = self._spectrum_at = origin_sample
         self._flushed = False
+        self._quiet = QUIET * amplitude(self._settings.min_level_dbfs)
+        self._skipped = False
+        """Windows went unjudged: what the trackers look back on is to be made anew."""
         self._make(origin_sample)
 
     def _make(self, origin: int) -> None:
@@ -118,20 +124,38 @@ class ToneDetector:
         self._dtmf_at = state.position - partial % dtmf_bank.HOP
         self._flushed = False
         self._make(state.origin)
-        whole = TAIL + self._dtmf_at - self._spectrum_at
-        self._dtmf.restore(state.dtmf, self._audio[whole - dtmf.HISTORY : whole])
+        self._dtmf.restore(state.dtmf, self._dtmf_history())
         self._bursts.remember(self._audio[TAIL - BURST_HISTORY : TAIL])
+        self._skipped = False
         self._bursts.state = state.bursts
         self._cadence.state = state.cadence
 
     def _take(self, pcm: NDArray[np.int16]) -> list[ToneEvent]:
         self.position += len(pcm)
         begin = self._spectrum_at - TAIL  # of self._audio
+        silent = self._is_silent(pcm)
+        if self._skipped and not silent:
+            self._dtmf.remember(self._dtmf_history())
+            self._bursts.remember(self._audio[TAIL - BURST_HISTORY : TAIL])
+        self._skipped = silent
         self._audio = np.concatenate((self._audio, pcm))
-        events = self._judge_digits(begin) + self._judge_spectra(begin)
+        events = [] if silent else self._judge_digits(begin) + self._judge_spectra(begin)
+        self._dtmf_at = self._origin + (self.position - self._origin) // dtmf_bank.HOP * dtmf_bank.HOP
+        self._spectrum_at = self._origin + (self.position - self._origin) // GRID * GRID
         self._audio = self._audio[self._spectrum_at - TAIL - begin :].copy()
         # Both give theirs in order; of the same moment digits come first.
         return sorted(events, key=lambda event: event.at_sample)
+
+    def _is_silent(self, pcm: NDArray[np.int16]) -> bool:
+        """No window that ends in these samples can hold a tone, and none is waited for."""
+        if not (self._dtmf.idle and self._bursts.idle and self._cadence.idle):
+            return False
+        quiet = max(int(pcm.max(initial=0)), -int(pcm.min(initial=0))) < self._quiet
+        return quiet and (self._skipped or int(np.abs(self._audio.astype(np.int32)).max()) < self._quiet)
+
+    def _dtmf_history(self) -> NDArray[np.int16]:
+        whole = TAIL + self._dtmf_at - self._spectrum_at
+        return self._audio[whole - dtmf.HISTORY : whole]
 
     def _judge_digits(self, begin: int) -> list[ToneEvent]:
         hops = (self.position - self._dtmf_at) // dtmf_bank.HOP

@@ -117,6 +117,15 @@ class DtmfDetector:
     def restore(self, state: DtmfState, history: NDArray[np.int16]) -> None:
         """`history`: int16, the HISTORY samples before the next hop."""
         self._run, self._digit = state.run, state.digit
+        self.remember(history)
+
+    @property
+    def idle(self) -> bool:
+        """No digit is heard, or may be."""
+        return self._run is None and self._digit is None
+
+    def remember(self, history: NDArray[np.int16]) -> None:
+        """int16, the HISTORY samples before the next hop: what is looked back on."""
         kernels = analyse(history)
         self._strengths.extend(np.sqrt(kernels.re[:, :8] ** 2 + kernels.im[:, :8] ** 2))
 
