@@ -113,9 +113,10 @@ class Stage:
             self._streams.discard(socket)
 
     async def _hear(self, socket: WebSocket) -> None:
+        of_this_test = self._logs
         while True:
             event = await socket.receive()
-            if event["type"] == "websocket.disconnect":
+            if event["type"] == "websocket.disconnect" or self._logs is not of_this_test:
                 return
             message = decode_client("json", event.get("bytes") or event.get("text"))
             match message:
