@@ -47,7 +47,7 @@ async def hear(backend: Backend, pcm: NDArray[np.int16], *, real_time: bool = Fa
     async with aclosing(backend.stream(source, SessionOptions())) as events:
         async for event in events:
             if isinstance(event, TranscriptUpdate) and event.final:
-                told.words += [word.text for word in event.words]
+                told.words += (event.text or "").split()
             elif isinstance(event, SoundEvent) and event.source == "tagger" and event.phase == "end":
                 assert event.end_ms is not None
                 told.events.append((event.label, event.start_ms / 1000, event.end_ms / 1000))
