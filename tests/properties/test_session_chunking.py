@@ -71,6 +71,20 @@ def test_any_split_of_the_same_samples_does_the_same(
     assert outcome(start, samples, 2 * channels, cuts) == whole
 
 
+@pytest.mark.parametrize("near_s", [0.5, 2.0])
+def test_keys_stand_in_the_order_of_the_clock(near_s: float) -> None:
+    """However a key falls beside speech that begins or is over: messages of 10 ms do what one message does."""
+    order = set()
+    for shift in range(-100, 500, 10):
+        samples = speech((0.5, 2.0), total_s=3.0)
+        press = pcm(key("5", 80))
+        samples[round((near_s + shift / 1000) * 16_000) :][: len(press)] = press
+        whole = outcome(Start(endpointing=ENDPOINTING), samples.tobytes(), 2, [])
+        assert outcome(Start(endpointing=ENDPOINTING), samples.tobytes(), 2, [*range(160, 48_000, 160)]) == whole
+        order.add(tuple(type(effect.message).__name__ for effect in whole if isinstance(effect, Send)))
+    assert len(order) > 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(answered=st.lists(st.booleans(), min_size=40, max_size=40))
 def test_finals_do_not_depend_on_which_interims_were_answered(answered: list[bool]) -> None:
