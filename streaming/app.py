@@ -29,7 +29,7 @@ from streaming.observability.metrics import CONTENT_TYPE
 from streaming.session.service import Service
 from streaming.session.watching import Watchers
 from streaming.transport.access import NativeAccess, read_keyring
-from streaming.transport.audiosocket import AudioSocketServer
+from streaming.transport.audiosocket import audiosocket_format
 from streaming.transport.calls import Calls, call_routes
 from streaming.transport.chat import chat_routes
 from streaming.transport.deepgram_files import deepgram_file_routes
@@ -38,11 +38,13 @@ from streaming.transport.listing import listing_route
 from streaming.transport.openai_files import openai_file_routes
 from streaming.transport.pages import page_routes
 from streaming.transport.sessions_rest import session_routes
+from streaming.transport.tcp import TcpServer
 from streaming.transport.telephony import telephony_routes
 from streaming.transport.uploads import Uploads
 from streaming.transport.watch import EventStream, watch_by_websocket
 from streaming.transport.webhook import Webhook
 from streaming.transport.websocket import serve_stream
+from streaming.transport.wyoming import wyoming_format
 
 HARD_MESSAGE_BYTES = 16 << 20
 """What the WebSocket library itself refuses (1009); below it the protocol answers with a typed error first."""
@@ -130,7 +132,11 @@ def make_app(service: Service, clock: Callable[[], float] = time.monotonic) -> S
     app = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders), Middleware(NativeAccess, keyring)])
     app.state.watchers = watchers
     app.state.calls = calls
-    app.state.audiosocket = AudioSocketServer(service, decoders, clock, calls)
+    forms = {
+        "audiosocket": audiosocket_format(service.config.telephony.audiosocket_peers, calls),
+        "wyoming": wyoming_format(service),
+    }
+    app.state.ports = {name: TcpServer(form, service, decoders, clock) for name, form in forms.items()}
     return app
 
 
@@ -166,11 +172,12 @@ class AppServer:
         log_level: str = "warning",
         *,
         audiosocket: socket.socket | None = None,
+        wyoming: socket.socket | None = None,
     ) -> None:
-        """`audiosocket`: listens for Asterisk."""
+        """`audiosocket`: listens for Asterisk; `wyoming`: for Home Assistant."""
         self._app = app
         self._listener = listener
-        self._audiosocket = audiosocket
+        self._ports = {"audiosocket": audiosocket, "wyoming": wyoming}
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
@@ -192,10 +199,12 @@ class AppServer:
         return int(self._listener.getsockname()[1])
 
     async def run(self) -> None:
-        if self._audiosocket is not None:
-            await self._app.state.audiosocket.start(self._audiosocket)
+        for name, listener in self._ports.items():
+            if listener is not None:
+                await self._app.state.ports[name].start(listener)
         await self._server.serve(sockets=[self._listener])
-        await self._app.state.audiosocket.aclose()
+        for server in self._app.state.ports.values():
+            await server.aclose()
         await self._app.state.calls.aclose()
 
     def end(self) -> None:

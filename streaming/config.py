@@ -182,6 +182,19 @@ class TelephonySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WyomingSettings:
+    port: int = 0
+    """Of Wyoming, by TCP, for Home Assistant; 0: off."""
+    peers: tuple[str, ...] = ()
+    """Addresses and networks that may connect there, as "10.1.0.0/16"; empty: this machine alone."""
+
+    def __post_init__(self) -> None:
+        _within(self, "port", 0, 65_535)
+        for peer in self.peers:
+            ipaddress.ip_network(peer)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
@@ -190,6 +203,7 @@ class Config:
     store: StoreSettings = field(default_factory=StoreSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     telephony: TelephonySettings = field(default_factory=TelephonySettings)
+    wyoming: WyomingSettings = field(default_factory=WyomingSettings)
 
 
 def load_config(

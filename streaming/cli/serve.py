@@ -34,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8765; 0 picks a free one)")
     parser.add_argument("--audiosocket-port", type=int, help="port for Asterisk's AudioSocket (default 0: off)")
+    parser.add_argument("--wyoming-port", type=int, help="port for Home Assistant, by Wyoming (default 0: off)")
     parser.add_argument("--model", help="speech model (default tiny.en); `tympan models` lists what it may be")
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument(
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "store.kind": args.store,
         "session.redact": args.redact,
         "telephony.audiosocket_port": args.audiosocket_port,
+        "wyoming.port": args.wyoming_port,
     }
     try:
         config = load_config(args.config, flags=flags)
@@ -89,11 +91,13 @@ def check_access(config: Config) -> None:
 async def _serve(config: Config) -> int:
     with contextlib.ExitStack() as bound:
         listener = bound.enter_context(_bind(config.server.host, config.server.port))
-        port = config.telephony.audiosocket_port
-        audiosocket = bound.enter_context(_bind(config.server.host, port)) if port else None
+        ports = {"audiosocket": config.telephony.audiosocket_port, "wyoming": config.wyoming.port}
+        others = {name: bound.enter_context(_bind(config.server.host, port)) for name, port in ports.items() if port}
         service = Service(config)
         try:
-            server = AppServer(make_app(service), listener, audiosocket=audiosocket)
+            server = AppServer(
+                make_app(service), listener, audiosocket=others.get("audiosocket"), wyoming=others.get("wyoming")
+            )
         except ConfigError as error:
             raise UserError(str(error)) from None
         bound.pop_all()
