@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,8 +45,8 @@ def main() -> int:
     args = parser.parse_args()
     chosen = [client for client in CLIENTS if not args.only or client.name in args.only]
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as folder, serving() as host:
-        spoken = {name: hear(host, name, Path(folder)) for name in CLIPS}
+    with tempfile.TemporaryDirectory() as folder, serving() as hosts:
+        spoken = {name: hear(hosts["web"], name, Path(folder)) for name in CLIPS}
         clips = {
             "paced": [spoken[name] for name in PACED],
             "unpaced": list(spoken.values()),
@@ -53,7 +54,7 @@ def main() -> int:
         }
         for client in chosen:
             try:
-                outcome = run(client, host, KEY, clips, args.environments)
+                outcome = run(client, hosts[client.port], KEY, clips, args.environments)
             except (PeerError, OSError, subprocess.CalledProcessError) as error:
                 print(f"{client.name}: could not be installed: {error}", file=sys.stderr)
                 return 2
@@ -67,9 +68,11 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
-    """A server process; gives HOST:PORT."""
+def serving() -> Iterator[dict[str, str]]:
+    """A server process; gives HOST:PORT of each of its ports, by `Client.port`."""
+    wyoming = str(free_port())
     command = [sys.executable, "-m", "streaming.cli.main", "serve", "--port", "0", "--device", "cpu"]
+    command += ["--wyoming-port", wyoming]
     environment = {**os.environ, "TYMPAN_AUTH_KEYS": KEY, "TYMPAN_SERVER_LOG_LEVEL": "warning"}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -77,10 +80,16 @@ def serving() -> Iterator[str]:
         ready = next((found for line in server.stdout if (found := READY.match(line))), None)
         if ready is None:
             raise RuntimeError("the server did not start; it says why above")
-        yield ready["host"]
+        yield {"web": ready["host"], "wyoming": f"127.0.0.1:{wyoming}"}
     finally:
         server.terminate()
         server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def hear(host: str, name: str, folder: Path) -> Spoken:

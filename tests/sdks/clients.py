@@ -32,6 +32,12 @@ WHISPERLIVE_DIFFERENCES = (
 )
 
 
+WYOMING_DIFFERENCES = (
+    "`name`, `context`, `transcript_names` and `transcript_terms` change nothing; nothing is announced by Zeroconf.",
+    "A connection is one session: after `transcript` the server closes it.",
+)
+
+
 @dataclass(frozen=True)
 class Client:
     name: str
@@ -49,6 +55,8 @@ class Client:
     exercised: str = ""
     differences: Sequence[str] = ()
     runtime: Literal["python", "node"] = "python"
+    port: Literal["web", "wyoming"] = "web"
+    """Of the server, to which it connects."""
 
 
 CLIENTS: Sequence[Client] = (
@@ -150,5 +158,15 @@ CLIENTS: Sequence[Client] = (
         others=(),
         exercised="its streaming client; and the one that plays a file, with the SRT that it writes",
         differences=WHISPERLIVE_DIFFERENCES,
+    ),
+    Client(
+        "wyoming",
+        "wyoming",
+        "Wyoming",
+        "wyoming_client.py",
+        others=(),
+        exercised="describe, transcribe, audio from start to stop; transcript chunks and the transcript",
+        differences=WYOMING_DIFFERENCES,
+        port="wyoming",
     ),
 )

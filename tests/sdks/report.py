@@ -11,7 +11,8 @@ HEAD = """# Clients of other services
 
 Programs that were written for Deepgram, OpenAI and others work against this server unchanged: they are given its
 address in place of their own service's. How, step by step: [Deepgram](guides/deepgram.md),
-[OpenAI](guides/openai.md), [LiveKit](guides/livekit.md), [Pipecat](guides/pipecat.md).
+[OpenAI](guides/openai.md), [LiveKit](guides/livekit.md), [Pipecat](guides/pipecat.md),
+[Home Assistant](guides/home-assistant.md).
 
 `make test-sdks` writes this page. It installs each client, unpatched, into an environment of its own, starts a
 server with the bundled model and API keys, sends it the clips of `tests/data` at the speed of speech and as
@@ -45,7 +46,8 @@ ROUTES = """
 | `POST /v1/audio/transcriptions`, `POST /v1/audio/translations` | OpenAI's files |
 | `/twilio`, `/audiohook`, `/freeswitch` | [Telephone lines](telephony.md); Asterisk's has a TCP port of its own |
 
-All stand on the server's one port and want a key where the server has any: `Authorization: Token`, `Bearer` or
+Wyoming has a TCP port of its own, `--wyoming-port`, without keys ([Home Assistant](guides/home-assistant.md)). All
+others stand on the server's one port and want a key where the server has any: `Authorization: Token`, `Bearer` or
 bare, `?token=`, or a WebSocket subprotocol, as each SDK does it. An upgrade answers with the header
 `Tympan-Session`, the id under which the session can be [watched](watching.md).
 
