@@ -43,7 +43,13 @@ def _said(utterance: Utterance, channel: int, place: int, answer: Answer) -> Ana
     message.text = answer.text
     message.labels = list(answer.labels)
     message.fields = dict(answer.fields)
-    message.words = [
+    message.words = timed_words(answer, begin_ms)
+    return message
+
+
+def timed_words(answer: Answer, begin_ms: int) -> list[TimedWord]:
+    """On the session's clock, of which the answer's audio begins at `begin_ms`."""
+    return [
         TimedWord(
             text=word.text,
             start_ms=begin_ms + round(word.start_s * 1000),
@@ -51,7 +57,6 @@ def _said(utterance: Utterance, channel: int, place: int, answer: Answer) -> Ana
         )
         for word in answer.words
     ]
-    return message
 
 
 def _about(

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 
 from inference.pool.interface import EngineInfo, EngineStartError, Hypothesis, Job, JobError, StreamSpec
 from inference.pool.tasks import Answer as Written
-from streaming.protocol.messages import Answer, AnswerCode, AnswerError, Ask, TimedWord, Transcript
+from streaming.protocol.messages import Answer, AnswerCode, AnswerError, Ask, Transcript
 from streaming.scheduler.fleet import Fleet
 from streaming.scheduler.listener import StreamClosedError
 from streaming.scheduler.policy import StreamQueueFullError
+from streaming.session.analysis import timed_words
 from streaming.session.effects import StoreAudio
 from streaming.session.questions import Clip, Question, QuestionError, Recent, make_question
 
@@ -223,7 +224,7 @@ class _Asked:
                 delta=written.text[len(self._said) :],
                 done=True,
                 text=written.text,
-                words=[] if begin_ms is None else _placed(written, begin_ms),
+                words=[] if begin_ms is None else timed_words(written, begin_ms),
                 finish="stop" if written.complete else "length",
                 from_ms=self.question.from_ms,
                 to_ms=self.question.to_ms,
@@ -234,14 +235,3 @@ class _Asked:
 def failed(question_id: str, code: AnswerCode, message: str) -> Answer:
     """The last piece of an answer that there is not."""
     return Answer(id=question_id, done=True, finish="error", error=AnswerError(code=code, message=message))
-
-
-def _placed(written: Written, begin_ms: int) -> list[TimedWord]:
-    return [
-        TimedWord(
-            text=word.text,
-            start_ms=begin_ms + round(word.start_s * 1000),
-            end_ms=begin_ms + round(word.end_s * 1000),
-        )
-        for word in written.words
-    ]
