@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
@@ -11,37 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.pool.fake import FakeEngine
-from streaming.app import AppServer, listen, make_app
+from streaming.app import listen
 from streaming.cli.main import main
 from streaming.config import Config, ServerSettings, TelephonySettings
-from streaming.session.service import Service
 from tests.support.asterisk import CALL, ERROR, HANGUP, audio, dialled, frame, identity, key
 from tests.support.live import Live
 from tests.support.polling import eventually
-from tests.support.sessions import LoudnessDetector, speech
+from tests.support.sessions import speech
+from tests.support.tcp_ports import tcp_server
 from tests.support.webhook_receiver import webhook_receiver
 
 BEFORE = uuid.UUID(int=1)
 SOUND = audio(speech((0.5, 2.5), total_s=4.0, rate=8000))
 
 
-@contextlib.asynccontextmanager
-async def asterisk_server(port: int = 0, **telephony: Any) -> AsyncIterator[tuple[Live, int]]:
+def asterisk_server(port: int = 0, **telephony: Any) -> AbstractAsyncContextManager[tuple[Live, int]]:
     """A server, and its AudioSocket port."""
     config = Config(server=ServerSettings(max_sessions=4), telephony=TelephonySettings(**telephony))
-    engine = FakeEngine()
-    service = Service(config, engine=engine, make_detector=lambda name: LoudnessDetector())
-    line = listen("127.0.0.1", port)
-    server = AppServer(make_app(service), listen("127.0.0.1", 0), audiosocket=line)
-    running = asyncio.create_task(server.run())
-    await service.start()
-    try:
-        yield Live(service, engine, server), int(line.getsockname()[1])
-    finally:
-        await service.stop()
-        server.end()
-        await running
+    return tcp_server(config, "audiosocket", port)
 
 
 async def call(port: int, *frames: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import numpy as np
@@ -15,33 +15,19 @@ from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.info import Describe, Info
 
-from inference.pool.fake import FakeEngine
-from streaming.app import AppServer, listen, make_app
 from streaming.config import Config, ServerSettings, WyomingSettings
-from streaming.session.service import Service
 from tests.support.live import Live
 from tests.support.polling import eventually
-from tests.support.sessions import LoudnessDetector, speech
+from tests.support.sessions import speech
+from tests.support.tcp_ports import tcp_server
 
 VOICE = speech((0.5, 2.5), total_s=4.0)
 
 
-@contextlib.asynccontextmanager
-async def wyoming_server(**settings: Any) -> AsyncIterator[tuple[Live, int]]:
+def wyoming_server(**settings: Any) -> AbstractAsyncContextManager[tuple[Live, int]]:
     """A server, and its Wyoming port."""
     config = Config(server=ServerSettings(max_sessions=1), wyoming=WyomingSettings(**settings))
-    engine = FakeEngine()
-    service = Service(config, engine=engine, make_detector=lambda name: LoudnessDetector())
-    line = listen("127.0.0.1", 0)
-    server = AppServer(make_app(service), listen("127.0.0.1", 0), wyoming=line)
-    running = asyncio.create_task(server.run())
-    await service.start()
-    try:
-        yield Live(service, engine, server), int(line.getsockname()[1])
-    finally:
-        await service.stop()
-        server.end()
-        await running
+    return tcp_server(config, "wyoming")
 
 
 async def send(client: AsyncClient, samples: NDArray[np.int16], rate: int = 16_000) -> None:
