@@ -110,6 +110,8 @@ async def test_after_a_reload_the_words_are_there_and_the_session_waits(stage: S
     async with tab(browser, stage.url, viewport=DESK) as page:
         await started(stage, page)
         await stage.say(*story())
+        await page.state("live")
+        assert stage.streaming == 1
         await page.page.reload()
         await page.state("paused")
         await page.until(f"{TENTATIVE} === 3")
