@@ -6,14 +6,14 @@ end it comes in lower case without punctuation, and with `format_turns` once mor
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, Reply, Source
 from streaming.protocol.dialects.parameters import Parameters
 from streaming.protocol.dialects.payloads import json_text
-from streaming.protocol.dialects.samples import SampleClock
+from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.dialects.spelling import bare_words
 from streaming.protocol.dialects.utterances import Utterance, Utterances
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
@@ -25,7 +25,6 @@ from streaming.protocol.messages import (
     Error,
     Finalize,
     Gap,
-    SampleRate,
     ServerMessage,
     Speech,
     Start,
@@ -199,10 +198,7 @@ def _audio(parameters: Parameters) -> tuple[AudioFormat, Source | None]:
     rate = parameters.whole("sample_rate", 1000, 384_000) or 16_000
     if encoding not in _RAW:
         return AudioFormat(), Source(packets=encoding == "opus")
-    raw = _RAW[encoding]
-    if rate in get_args(SampleRate):
-        return AudioFormat(encoding=raw, sample_rate=rate), None  # type: ignore[arg-type]
-    return AudioFormat(), Source(raw=raw, sample_rate=rate)
+    return format_of(_RAW[encoding], rate)
 
 
 def _endpointing(silence_ms: int) -> Endpointing:

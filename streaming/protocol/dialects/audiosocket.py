@@ -8,13 +8,13 @@ watches the call and to the webhook.
 from __future__ import annotations
 
 import uuid
-from typing import Final, get_args
+from typing import Final
 
 from streaming.protocol.dialect import CallInfo, Close, Encoded, Handshake, Outcome, Payload, Source
-from streaming.protocol.dialects.samples import SampleClock
+from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.dialects.telephony import call_start, key_signal
 from streaming.protocol.errors import CLOSE_NORMAL, ProtocolError
-from streaming.protocol.messages import AudioFormat, Error, SampleRate, ServerMessage, Start, Stop, Summary
+from streaming.protocol.messages import Error, ServerMessage, Start, Stop, Summary
 
 HEADER_BYTES: Final = 3
 HANGUP: Final = 0x00
@@ -117,10 +117,7 @@ class AudioSocket:
         if self._clock is not None:
             return []
         self._kind, rate = kind, RATES[kind]
-        if rate in get_args(SampleRate):
-            audio = AudioFormat(sample_rate=rate)  # type: ignore[arg-type]
-        else:
-            audio, self.source = AudioFormat(), Source(raw="s16le", sample_rate=rate)
+        audio, self.source = format_of("s16le", rate)
         self._clock = SampleClock(audio)
         early = (key_signal(digit, 0, 0) for digit in self._early)
         return [call_start(audio, {}), *(key for key in early if key is not None)]

@@ -9,7 +9,7 @@ mod_audio_fork makes an event `mod_audio_fork::transcription`, and mod_audio_str
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 
@@ -17,15 +17,13 @@ from streaming.protocol.credentials import QUERY_NAMES
 from streaming.protocol.dialect import CallInfo, Close, Encoded, Handshake, Outcome, Payload, Source
 from streaming.protocol.dialects.parameters import Parameters
 from streaming.protocol.dialects.payloads import json_text
-from streaming.protocol.dialects.samples import SampleClock
+from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.dialects.telephony import MAX_ID_CHARS, call_start, kept_parameters, key_signal
 from streaming.protocol.dialects.utterances import Utterance, Utterances
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
-    AudioFormat,
     Error,
     Gap,
-    SampleRate,
     ServerMessage,
     Signal,
     Speech,
@@ -99,11 +97,7 @@ class FreeSwitch:
         """The query says more than the text, which may be meant for somebody else."""
         told = _texts(text) | self._told
         self._rate, channels = _format(told)
-        if self._rate in get_args(SampleRate):
-            audio = AudioFormat(sample_rate=self._rate, channels=channels)  # type: ignore[arg-type]
-        else:
-            audio = AudioFormat(channels=channels)
-            self.source = Source(raw="s16le", sample_rate=self._rate, input_channels=channels)
+        audio, self.source = format_of("s16le", self._rate, channels)
         start = call_start(audio, told, labels=LABELS if channels == 2 else ())
         self._frame_bytes = 2 * channels
         self._interim = told.get("interim", "").lower() in ("true", "1", "yes")

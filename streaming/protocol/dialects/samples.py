@@ -1,9 +1,19 @@
-"""Audio bytes of any cut, placed on the sample clock."""
+"""Samples as clients name and cut them: the format that a session takes, and places on the sample clock."""
 
 from __future__ import annotations
 
-from streaming.protocol.messages import Audio, AudioFormat
+from typing import get_args
+
+from streaming.protocol.dialect import Source
+from streaming.protocol.messages import Audio, AudioFormat, Encoding, SampleRate
 from streaming.protocol.native import sample_frame_bytes
+
+
+def format_of(encoding: Encoding, rate: int, channels: int = 1) -> tuple[AudioFormat, Source | None]:
+    """What the session is told of raw samples, and how they are converted first; None: it takes them as they come."""
+    if rate in get_args(SampleRate):
+        return AudioFormat(encoding=encoding, sample_rate=rate, channels=channels), None  # type: ignore[arg-type]
+    return AudioFormat(channels=channels), Source(raw=encoding, sample_rate=rate, input_channels=channels)
 
 
 class SampleClock:

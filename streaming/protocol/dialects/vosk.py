@@ -8,24 +8,22 @@ one result. There is no message for errors: the connection closes.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, Reply, Source
 from streaming.protocol.dialects.payloads import json_text
-from streaming.protocol.dialects.samples import SampleClock
+from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.dialects.spelling import bare_words
 from streaming.protocol.dialects.utterances import Utterances
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
-    AudioFormat,
     Endpointing,
     Finalize,
     Gap,
     Marker,
     MarkerEcho,
-    SampleRate,
     ServerMessage,
     Speech,
     Start,
@@ -124,10 +122,7 @@ class Vosk:
         if self._clock is not None:
             return []
         rate = int(self._config.sample_rate)
-        if rate in get_args(SampleRate):
-            audio = AudioFormat(sample_rate=rate)  # type: ignore[arg-type]
-        else:
-            audio, self.source = AudioFormat(), Source(raw="s16le", sample_rate=rate)
+        audio, self.source = format_of("s16le", rate)
         self._clock = SampleClock(audio)
         return [Start(audio=audio, endpointing=Endpointing(min_silence_ms=SILENCE_MS), events=False)]
 

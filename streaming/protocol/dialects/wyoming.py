@@ -9,17 +9,16 @@ Events that are not known are dropped, as Wyoming asks of every peer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, RawFormat, Reply, Source
-from streaming.protocol.dialects.samples import SampleClock
+from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
     AudioFormat,
     Error,
-    SampleRate,
     ServerMessage,
     Speech,
     Start,
@@ -164,8 +163,8 @@ class Wyoming:
             raise ProtocolError("bad_audio", "rate, width and channels cannot change once audio was sent")
         if asked.width not in _WIDTHS or not 1 <= asked.channels <= 32 or not 1000 <= asked.rate <= 384_000:
             raise ProtocolError("unsupported", "width: 2 or 4; channels: 1 to 32; rate: 1000 to 384000")
-        if asked.width == 2 and asked.channels == 1 and asked.rate in get_args(SampleRate):
-            audio = AudioFormat(sample_rate=asked.rate)  # type: ignore[arg-type]
+        if asked.width == 2 and asked.channels == 1:
+            audio, self.source = format_of("s16le", asked.rate)
         else:
             audio = AudioFormat()
             self.source = Source(raw=_WIDTHS[asked.width], sample_rate=asked.rate, input_channels=asked.channels)
