@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, Reply, Source
+from streaming.protocol.dialects.idle import LeftWhenIdle
 from streaming.protocol.dialects.parameters import Parameters
 from streaming.protocol.dialects.payloads import json_text
 from streaming.protocol.dialects.samples import SampleClock, format_of
@@ -59,9 +60,10 @@ class _Message(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Message)
 
 
-class AssemblyAI:
+class AssemblyAI(LeftWhenIdle):
     def __init__(self, handshake: Handshake) -> None:
         """Raises ProtocolError (`unsupported`): a parameter has a wrong value."""
+        super().__init__(handshake)
         parameters = Parameters(handshake.query)
         audio, self.source = _audio(parameters)
         self._formatted = parameters.flag("format_turns")
@@ -73,26 +75,17 @@ class AssemblyAI:
         self._id = handshake.id
         self._unix_s = handshake.unix_s
         self._max_message_bytes = handshake.max_message_bytes
-        self._idle_timeout_s = handshake.idle_timeout_s
-        self._began = self._last_heard = handshake.now
+        self._began = handshake.now
         self._clock = SampleClock(audio)
         self._utterances = Utterances()
         self._turns: dict[int, int] = {}
         """Utterances that are not over, to the order of their turns."""
         self._last_turn = -1
-        self._closing = False
 
     # -- from the client --------------------------------------------------------------------------------------------
 
     def opened(self, now: float) -> list[Outcome]:
         return [Reply(json_text({"type": "Begin", "id": self._id, "expires_at": int(self._unix_s) + EXPIRES_S}))]
-
-    @property
-    def deadline(self) -> float | None:
-        return None if self._closing else self._last_heard + self._idle_timeout_s
-
-    def timeout(self, now: float) -> list[Outcome]:
-        raise ProtocolError("idle_timeout", f"no message for {self._idle_timeout_s:g} s")
 
     def receive(self, payload: Payload, now: float) -> list[Outcome]:
         if self._closing:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, Reply, Source
+from streaming.protocol.dialects.idle import LeftWhenIdle
 from streaming.protocol.dialects.payloads import json_text
 from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.dialects.spelling import bare_words
@@ -55,14 +56,13 @@ class _Command(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Command)
 
 
-class Vosk:
+class Vosk(LeftWhenIdle):
     start: Start | None = None
 
     def __init__(self, handshake: Handshake) -> None:
+        super().__init__(handshake)
         self.source: Source | None = None
         self._max_message_bytes = handshake.max_message_bytes
-        self._idle_timeout_s = handshake.idle_timeout_s
-        self._last_heard = handshake.now
         self._config = _Config()
         self._clock: SampleClock | None = None
         """None: the session has not begun."""
@@ -71,17 +71,9 @@ class Vosk:
         """Finals that were not said yet."""
         self._resets: deque[set[int] | None] = deque()
         """Utterances without a final that each `reset` waits for; None: its marker is not back."""
-        self._closing = False
 
     def opened(self, now: float) -> list[Outcome]:
         return []
-
-    @property
-    def deadline(self) -> float | None:
-        return None if self._closing else self._last_heard + self._idle_timeout_s
-
-    def timeout(self, now: float) -> list[Outcome]:
-        raise ProtocolError("idle_timeout", f"no message for {self._idle_timeout_s:g} s")
 
     # -- from the client --------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from streaming.protocol.dialect import Close, Encoded, Handshake, Outcome, Payload, RawFormat, Reply, Source
+from streaming.protocol.dialects.idle import LeftWhenIdle
 from streaming.protocol.dialects.samples import SampleClock, format_of
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.messages import (
@@ -74,17 +75,16 @@ def rest_bytes(header: bytes, limit: int) -> int:
     return sum(lengths) if min(lengths) >= 0 and sum(lengths) <= limit else 0
 
 
-class Wyoming:
+class Wyoming(LeftWhenIdle):
     start: Start | None = None
 
     def __init__(self, handshake: Handshake, model: str, languages: Sequence[str]) -> None:
         """`languages`: ISO 639-1, that the model knows."""
+        super().__init__(handshake)
         self.source: Source | None = None
         self._model = model
         self._languages = languages
         self._max_message_bytes = handshake.max_message_bytes
-        self._idle_timeout_s = handshake.idle_timeout_s
-        self._last_heard = handshake.now
         self._language: str | None = None
         """That was asked for."""
         self._format: _Format | None = None
@@ -93,17 +93,9 @@ class Wyoming:
         self._text = ""
         self._heard_language: str | None = None
         self._streaming = False
-        self._closing = False
 
     def opened(self, now: float) -> list[Outcome]:
         return []
-
-    @property
-    def deadline(self) -> float | None:
-        return None if self._closing else self._last_heard + self._idle_timeout_s
-
-    def timeout(self, now: float) -> list[Outcome]:
-        raise ProtocolError("idle_timeout", f"no event for {self._idle_timeout_s:g} s")
 
     # -- from the client --------------------------------------------------------------------------------------------
 
