@@ -92,7 +92,11 @@ async def _serve(config: Config) -> int:
     with contextlib.ExitStack() as bound:
         listener = bound.enter_context(_bind(config.server.host, config.server.port))
         ports = {"audiosocket": config.telephony.audiosocket_port, "wyoming": config.wyoming.port}
-        others = {name: bound.enter_context(_bind(config.server.host, port)) for name, port in ports.items() if port}
+        others = {
+            name: bound.enter_context(_bind(config.server.host, port, f"--{name}-port"))
+            for name, port in ports.items()
+            if port
+        }
         service = Service(config)
         try:
             server = AppServer(
@@ -136,12 +140,12 @@ async def _start(service: Service, ended: asyncio.Event) -> bool:
     return True
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, flag: str = "--port") -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another --host or --port") from None
+        raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another --host or {flag}") from None
 
 
 def _handle_signals(ended: asyncio.Event) -> None:

@@ -86,11 +86,14 @@ async def test_other_addresses_are_not_let_in() -> None:
         assert await call(port, frame(0x01, b"")) == HANGUP
 
 
-def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flag", ["--audiosocket-port", "--wyoming-port"])
+def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        assert main(["serve", "--port", "0", "--audiosocket-port", str(port)]) != 0
-        assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+        assert main(["serve", "--port", "0", flag, str(port)]) != 0
+        said = capsys.readouterr().err
+        assert f"cannot listen on 127.0.0.1:{port}" in said
+        assert f"choose another --host or {flag}" in said
 
 
 frames = st.one_of(
